@@ -1,0 +1,26 @@
+//! Fake peers over HTTP, for the tests and the benchmarks of kube-s3-exporter.
+//!
+//! Each fake is a real server on a port of 127.0.0.1, so that the code under test speaks its own
+//! protocol to it and needs no trait or switch for tests. A fake runs on the tokio runtime of the
+//! caller, holds no global state and stops when its handle is dropped.
+//!
+//! | module | plays | good for |
+//! |---|---|---|
+//! | [`s3_memory`] | S3 with signature checks over an in-memory store | correctness: odd keys, credentials, TLS, conditional puts |
+//! | [`s3_pages`] | ListObjectsV2 over computed keys, with faults | millions of objects, benchmarks, broken servers |
+//! | [`kube_api`] | the Kubernetes API: list and watch | watches, expiry, outages |
+
+pub mod kube_api;
+pub mod s3_memory;
+pub mod s3_pages;
+
+mod http_server;
+mod s3_list;
+mod text;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks, also after a panic of another holder: a fake keeps serving when one of its users failed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,164 @@
+//! The fakes by hand: starts one, prints where it is, and serves until Ctrl-C.
+//!
+//! ```text
+//! fakes s3-memory --bucket backups --tls
+//! fakes s3-pages --space clusters --objects 10000000 --latency-ms 20
+//! fakes kube --clusters 1000 --kubeconfig-dir /tmp
+//! ```
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use fakes::kube_api::KubeApi;
+use fakes::s3_memory::S3Memory;
+use fakes::s3_pages::{ClusterTimestamp, Counters, DateTree, KeySpace, LongPrefix, NonAscii, OneHuge, S3Pages, Uuids};
+
+/// Fake S3 and Kubernetes servers on 127.0.0.1, for tests and benchmarks.
+#[derive(Parser)]
+struct Cli {
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, global = true, default_value_t = 0)]
+    port: u16,
+    #[command(subcommand)]
+    fake: Fake,
+}
+
+#[derive(Subcommand)]
+enum Fake {
+    /// S3 in memory, with signature checks
+    S3Memory {
+        /// Buckets to create
+        #[arg(long, default_value = "kubermatic-etcd-backups")]
+        bucket: Vec<String>,
+        /// HTTPS with an authority made at start; its certificate is printed
+        #[arg(long)]
+        tls: bool,
+        /// Require this session token
+        #[arg(long)]
+        session_token: Option<String>,
+    },
+    /// A fast list server over computed keys, without signature checks
+    S3Pages {
+        /// What the keys look like
+        #[arg(long, value_enum, default_value_t = Space::Clusters)]
+        space: Space,
+        /// How many objects, about
+        #[arg(long, default_value_t = 1_000_000)]
+        objects: u64,
+        /// How many clusters (key spaces with clusters)
+        #[arg(long, default_value_t = 1_000)]
+        clusters: u64,
+        /// Milliseconds before each answer
+        #[arg(long, default_value_t = 0)]
+        latency_ms: u64,
+    },
+    /// A Kubernetes API server with Kubermatic clusters
+    Kube {
+        /// How many clusters: cluster-00000, cluster-00001, ...
+        #[arg(long, default_value_t = 10)]
+        clusters: u64,
+        /// Write a kubeconfig into this directory
+        #[arg(long)]
+        kubeconfig_dir: Option<PathBuf>,
+        /// Require this bearer token
+        #[arg(long)]
+        token: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Space {
+    /// cluster-00042-2026-11-21T05-20-00.db.gz, the newest from now
+    Clusters,
+    /// One cluster with nine tenths of the objects
+    OneHuge,
+    Uuids,
+    /// 2026/11/21/05/00007.json.gz
+    DateTree,
+    /// 1, 10, 100, 11, 2
+    Counters,
+    /// 900 bytes in common
+    LongPrefix,
+    /// Greek, Japanese, emoji
+    NonAscii,
+}
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let cli = Cli::parse();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cli.port));
+    match cli.fake {
+        Fake::S3Memory { bucket, tls, session_token } => {
+            let mut builder = S3Memory::builder().address(address).tls(tls);
+            if let Some(token) = session_token {
+                builder = builder.session_token(&token);
+            }
+            let server = builder.start().await?;
+            for name in bucket {
+                server.create_bucket(&name);
+            }
+            let ca = if tls { server.ca_pem() } else { String::new() };
+            print(&format!(
+                "{}\nACCESS_KEY_ID={}\nSECRET_ACCESS_KEY={}\n{ca}",
+                server.endpoint(),
+                server.access_key_id(),
+                server.secret_access_key(),
+            ))?;
+            tokio::signal::ctrl_c().await
+        }
+        Fake::S3Pages { space, objects, clusters, latency_ms } => {
+            let server = S3Pages::start_on(address, key_space(space, objects, clusters.max(1))).await?;
+            server.set_latency(Duration::from_millis(latency_ms));
+            print(&format!("{}\n", server.endpoint()))?;
+            tokio::signal::ctrl_c().await
+        }
+        Fake::Kube { clusters, kubeconfig_dir, token } => {
+            let server = KubeApi::start_on(address).await?;
+            if let Some(token) = token {
+                server.require_token(&token);
+            }
+            for number in 0..clusters {
+                server.apply_cluster(&format!("cluster-{number:05}"));
+            }
+            print(&format!("{}\n", server.endpoint()))?;
+            if let Some(dir) = kubeconfig_dir {
+                print(&format!("{}\n", server.kubeconfig(dir).display()))?;
+            }
+            tokio::signal::ctrl_c().await
+        }
+    }
+}
+
+fn key_space(space: Space, objects: u64, clusters: u64) -> Box<dyn KeySpace> {
+    match space {
+        Space::Clusters => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let now = now.map_or(0, |since| since.as_secs());
+            let clusters = ClusterTimestamp::new(clusters, objects.div_ceil(clusters));
+            Box::new(clusters.ending_at(now))
+        }
+        Space::OneHuge => {
+            let small = objects / 10 / clusters;
+            let huge = objects - small * clusters;
+            Box::new(OneHuge::new(clusters, small, huge))
+        }
+        Space::Uuids => Box::new(Uuids { count: objects }),
+        Space::DateTree => {
+            let per_hour = 1_000;
+            Box::new(DateTree { hours: objects.div_ceil(per_hour), per_hour })
+        }
+        Space::Counters => Box::new(Counters { count: objects }),
+        Space::LongPrefix => Box::new(LongPrefix { count: objects }),
+        Space::NonAscii => Box::new(NonAscii { per_name: objects.div_ceil(NonAscii::NAMES.len() as u64) }),
+    }
+}
+
+/// Prints at once, also into a pipe: scripts wait for the address.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
