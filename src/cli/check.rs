@@ -1,0 +1,67 @@
+//! `check`: the doctor. Reads the configuration, tries every connection once, and says what works.
+
+use std::io::Write as _;
+
+use anyhow::anyhow;
+
+use super::Failure;
+use super::serve::{ServeArgs, environment};
+use crate::config::Config;
+use crate::inventory::{InventoryConfigError, TargetConfig};
+use crate::k8s;
+use crate::listing::Listing;
+
+/// Prints a line per connection. Fails if any does.
+pub(super) async fn check(args: ServeArgs) -> Result<(), Failure> {
+    let config = args.load(environment)?;
+    say("ok    the configuration");
+    let mut failed = 0;
+    if config.needs_cluster_names() {
+        failed += u32::from(!check_cluster_names(&config).await);
+    }
+    for target in config.inventory.iter().flat_map(|inventory| &inventory.targets) {
+        failed += u32::from(!check_bucket(target).await.map_err(Failure::usage)?);
+    }
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::Runtime(anyhow!("one check failed"))),
+        several => Err(Failure::Runtime(anyhow!("{several} checks failed"))),
+    }
+}
+
+async fn check_cluster_names(config: &Config) -> bool {
+    let resource = k8s::kubermatic_clusters();
+    let listed = async {
+        let kube = k8s::config(config.kubeconfig.as_deref()).await?;
+        k8s::list_names(kube, &resource).await
+    };
+    match listed.await {
+        Ok(names) => say(&format!("ok    Kubernetes: {} Kubermatic clusters", names.len())),
+        Err(error) => {
+            say(&format!("FAIL  Kubernetes: cannot list {}.{}: {error:#}", resource.plural, resource.group));
+            return false;
+        }
+    }
+    true
+}
+
+async fn check_bucket(target: &TargetConfig) -> Result<bool, InventoryConfigError> {
+    let failed = |error| InventoryConfigError::S3(target.name.clone(), error);
+    let listing = Listing::open(&target.s3, &target.bucket, &target.prefix).map_err(failed)?;
+    match listing.probe().await {
+        Ok((objects, more)) => {
+            let more = if more { " and more" } else { "" };
+            say(&format!("ok    bucket `{}`: {objects}{more} objects at {}", target.name, listing.location()));
+            Ok(true)
+        }
+        Err(error) => {
+            say(&format!("FAIL  bucket `{}`: {error} ({})", target.name, error.reason.as_str()));
+            Ok(false)
+        }
+    }
+}
+
+fn say(line: &str) {
+    // Whoever closes the pipe does not want the rest.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

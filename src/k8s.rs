@@ -1,0 +1,58 @@
+//! The Kubernetes API: how to reach it, and watches that keep small indexes.
+
+mod names;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+pub use self::names::{NameIndex, Names};
+pub use self::watch::{WatchMetrics, kubermatic_clusters, list_names, watch_names};
+
+/// Longer than a watch lasts (see [`watch`]), so that only a peer that has gone silent meets it.
+const READ_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// No way to a Kubernetes API is known.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A kubeconfig that is missing, unreadable or incomplete.
+    #[error("cannot use the kubeconfig {path}: {reason}")]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No kubeconfig, and not in a pod.
+    #[error("no kubeconfig is given and this is no pod of a Kubernetes cluster ({0})")]
+    NotInCluster(String),
+    /// TLS or authentication settings that do not work.
+    #[error("cannot set up the Kubernetes client: {0}")]
+    Client(String),
+}
+
+/// Reads how to reach the API: from `kubeconfig`, else from the pod's service account.
+///
+/// # Errors
+/// When neither tells.
+pub async fn config(kubeconfig: Option<&Path>) -> Result<Config, ConnectError> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let failed = |error: kube::config::KubeconfigError| ConnectError::Kubeconfig {
+                path: path.into(),
+                reason: crate::http::chain(&error),
+            };
+            let file = Kubeconfig::read_from(path).map_err(failed)?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)?
+        }
+        None => Config::incluster().map_err(|error| ConnectError::NotInCluster(crate::http::chain(&error)))?,
+    };
+    config.connect_timeout = Some(Duration::from_secs(10));
+    config.read_timeout = Some(READ_TIMEOUT);
+    config.write_timeout = Some(Duration::from_secs(30));
+    config.reset_reader_on_write = true;
+    Ok(config)
+}

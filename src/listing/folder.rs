@@ -1,0 +1,211 @@
+//! A local folder as a bucket: every regular file below it is an object whose key is its path. For demos, tests and mirrors on disk.
+//!
+//! Objects come in S3's order (by the bytes of the whole key): a folder sorts as its name with a `/` behind it.
+
+use std::fs::{self, DirEntry, Metadata};
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use tokio::sync::mpsc;
+
+use super::{ListError, Meter, Page, Reason, Tally, count_page};
+
+/// As many objects as on a page of S3.
+const PAGE: usize = 1_000;
+
+/// A folder, listed below a prefix.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    root: PathBuf,
+    prefix: String,
+}
+
+impl Folder {
+    pub(super) fn new(root: PathBuf, prefix: &str) -> Self {
+        Self { root, prefix: prefix.to_owned() }
+    }
+
+    pub(super) fn location(&self) -> String {
+        let url = format!("file://{}", self.root.display());
+        if self.prefix.is_empty() { url } else { format!("{url} (prefix {:?})", self.prefix) }
+    }
+
+    pub(super) fn probe(&self) -> Result<(usize, bool), ListError> {
+        let entries = fs::read_dir(&self.root).map_err(|error| self.failure(&self.root, &error))?;
+        Ok((entries.take(PAGE).count(), false))
+    }
+
+    /// Walks on a thread of its own, two pages ahead at most; the walk ends when this future is dropped.
+    pub(super) async fn list(&self, tally: &mut impl Tally, meter: &Meter) -> Result<(), ListError> {
+        let (sender, mut pages) = mpsc::channel(2);
+        let folder = self.clone();
+        let walk = tokio::task::spawn_blocking(move || {
+            let mut walk = Walk { prefix: folder.prefix.as_bytes(), page: Page::default(), pages: sender };
+            let walked = walk.folder(&folder.root, &mut Vec::new()).map_err(|(path, error)| folder.failure(&path, &error))?;
+            if let Some(()) = walked {
+                walk.send();
+            }
+            Ok(())
+        });
+        meter.requests.inc();
+        while let Some(page) = pages.recv().await {
+            for object in page.objects() {
+                tally.add(&object);
+            }
+            count_page(meter, page.len());
+        }
+        walk.await
+            .unwrap_or_else(|error| Err(ListError::new(Reason::Folder, format!("the walk of {} died: {error}", self.location()))))
+    }
+
+    fn failure(&self, path: &Path, error: &io::Error) -> ListError {
+        let reason =
+            if path == self.root && error.kind() == io::ErrorKind::NotFound { Reason::NoSuchBucket } else { Reason::Folder };
+        ListError::new(reason, format!("listing {}: cannot read {}: {error}", self.location(), path.display()))
+    }
+}
+
+struct Walk<'a> {
+    prefix: &'a [u8],
+    page: Page,
+    pages: mpsc::Sender<Page>,
+}
+
+impl Walk<'_> {
+    /// Walks the folder whose key is `key`. `None` when nobody listens any more.
+    fn folder(&mut self, path: &Path, key: &mut Vec<u8>) -> Result<Option<()>, (PathBuf, io::Error)> {
+        let unreadable = |error| (path.to_owned(), error);
+        let entries = match fs::read_dir(path) {
+            // Deleted since its parent was read, as an object may be during a listing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !key.is_empty() => return Ok(Some(())),
+            entries => entries.map_err(unreadable)?,
+        };
+        let mut children = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(unreadable)?;
+            let is_link = entry.file_type().map_err(unreadable)?.is_symlink();
+            match fs::metadata(entry.path()) {
+                // A link to a file is an object; a link to a folder might lead back up.
+                Ok(metadata) if is_link && metadata.is_dir() => {}
+                Ok(metadata) => children.push((sort_name(&entry, &metadata), metadata)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err((entry.path(), error)),
+            }
+        }
+        children.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        for (name, metadata) in children {
+            let parent = key.len();
+            key.extend_from_slice(&name);
+            let walked = self.child(path, key, &name, &metadata)?;
+            key.truncate(parent);
+            if walked.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    }
+
+    fn child(
+        &mut self,
+        parent: &Path,
+        key: &mut Vec<u8>,
+        name: &[u8],
+        metadata: &Metadata,
+    ) -> Result<Option<()>, (PathBuf, io::Error)> {
+        if metadata.is_dir() {
+            let within_prefix = key.starts_with(self.prefix) || self.prefix.starts_with(key);
+            let name = std::ffi::OsString::from_vec(name[..name.len() - 1].to_vec());
+            return if within_prefix { self.folder(&parent.join(name), key) } else { Ok(Some(())) };
+        }
+        if metadata.is_file() && key.starts_with(self.prefix) {
+            self.page.push(key, metadata.len(), modified(metadata));
+            if self.page.len() == PAGE {
+                return Ok(self.send());
+            }
+        }
+        Ok(Some(()))
+    }
+
+    fn send(&mut self) -> Option<()> {
+        self.pages.blocking_send(std::mem::take(&mut self.page)).ok()
+    }
+}
+
+fn sort_name(entry: &DirEntry, metadata: &Metadata) -> Vec<u8> {
+    let mut name = entry.file_name().as_bytes().to_vec();
+    if metadata.is_dir() {
+        name.push(b'/');
+    }
+    name
+}
+
+/// Milliseconds since the Unix epoch; 0 for what the file system cannot tell.
+fn modified(metadata: &Metadata) -> i64 {
+    let Ok(modified) = metadata.modified() else { return 0 };
+    let milliseconds = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    match modified.duration_since(UNIX_EPOCH) {
+        Ok(after) => milliseconds(after),
+        Err(before) => -milliseconds(before.duration()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::{Listing, Object};
+
+    #[derive(Default)]
+    struct Keys(Vec<String>);
+
+    impl Tally for Keys {
+        fn add(&mut self, object: &Object<'_>) {
+            self.0.push(format!("{} {}", String::from_utf8_lossy(object.key), object.size));
+        }
+    }
+
+    fn meter() -> Meter {
+        let counter = || prometheus::IntCounter::new("a", "b").unwrap();
+        Meter { pages: counter(), requests: counter(), objects_seen: prometheus::IntGauge::new("a", "b").unwrap() }
+    }
+
+    async fn keys(root: &Path, prefix: &str) -> Result<Vec<String>, ListError> {
+        let mut keys = Keys::default();
+        Listing::Folder(Folder::new(root.to_owned(), prefix)).list(&mut keys, &meter()).await?;
+        Ok(keys.0)
+    }
+
+    #[tokio::test]
+    async fn files_are_listed_in_the_order_of_s3() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("a/empty")).unwrap();
+        for (path, content) in [("a/z", "12"), ("a-b", "1"), ("a0", ""), ("é", "é")] {
+            fs::write(root.path().join(path), content).unwrap();
+        }
+        for (target, link) in [("nowhere", "dangling"), ("..", "a/up"), ("a-b", "link")] {
+            std::os::unix::fs::symlink(target, root.path().join(link)).unwrap();
+        }
+        assert_eq!(keys(root.path(), "").await.unwrap(), ["a-b 1", "a/z 2", "a0 0", "link 1", "é 2"]);
+        assert_eq!(keys(root.path(), "a/").await.unwrap(), ["a/z 2"]);
+        assert_eq!(keys(root.path(), "a").await.unwrap(), ["a-b 1", "a/z 2", "a0 0"]);
+    }
+
+    #[tokio::test]
+    async fn many_files_come_on_many_pages() {
+        let root = tempfile::tempdir().unwrap();
+        for number in 0..2_500 {
+            fs::write(root.path().join(format!("{number:04}")), "").unwrap();
+        }
+        let listed = keys(root.path(), "").await.unwrap();
+        assert_eq!(listed.len(), 2_500);
+        assert!(listed.is_sorted());
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_a_missing_bucket() {
+        let root = tempfile::tempdir().unwrap();
+        let error = keys(&root.path().join("no"), "").await.unwrap_err();
+        assert_eq!(error.reason, Reason::NoSuchBucket);
+    }
+}

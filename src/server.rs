@@ -1,0 +1,110 @@
+//! The HTTP server: `/metrics`, health and the status page. It knows no subsystem; each hands it a [`Panel`].
+
+mod fragment;
+mod listener;
+mod metrics;
+mod page;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use maud::Markup;
+use prometheus::Registry;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+pub use self::fragment::Fragment;
+pub use self::listener::{bind, serve};
+use self::metrics::ScrapeMetrics;
+
+/// What a subsystem shows of itself.
+pub trait Panel: Send + Sync {
+    /// Name in `/health` and in addresses on the status page.
+    fn name(&self) -> &'static str;
+    /// `Err` with the reason while the subsystem cannot do its work yet.
+    fn readiness(&self) -> Result<(), String>;
+    /// Whether its latest work succeeded, and details for `/health`.
+    fn health(&self) -> Health;
+    /// Exposition rendered beforehand; follows the registry's own text on `/metrics`.
+    fn fragments(&self) -> Vec<Fragment>;
+    /// Its section of the status page.
+    fn section(&self) -> Markup;
+}
+
+/// A subsystem's part of `/health`.
+#[derive(Debug)]
+pub struct Health {
+    /// Turns the whole answer to 503 when false.
+    pub healthy: bool,
+    /// An object with whatever helps.
+    pub details: Value,
+}
+
+/// What the routes answer from.
+#[derive(Clone)]
+struct Shared {
+    registry: Registry,
+    panels: Arc<[Arc<dyn Panel>]>,
+    scrapes: ScrapeMetrics,
+    stop: CancellationToken,
+}
+
+/// All routes of the main listener.
+///
+/// # Errors
+/// When the scrape metrics are registered already.
+pub fn routes(registry: &Registry, panels: Vec<Arc<dyn Panel>>, stop: CancellationToken) -> prometheus::Result<Router> {
+    let shared = Shared { scrapes: ScrapeMetrics::register(registry)?, registry: registry.clone(), panels: panels.into(), stop };
+    Ok(Router::new()
+        .route("/", get(status_page))
+        .route("/metrics", get(metrics::scrape).post(metrics::no_ingest))
+        .route("/health", get(health))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .fallback(unknown)
+        .with_state(shared))
+}
+
+/// A background task that dies ends the process, so whoever answers here is alive; readiness is the one that can be refused.
+async fn ready(State(shared): State<Shared>) -> Response {
+    if shared.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    let waiting: Vec<String> = shared
+        .panels
+        .iter()
+        .filter_map(|panel| panel.readiness().err().map(|reason| format!("{}: {reason}\n", panel.name())))
+        .collect();
+    if waiting.is_empty() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, waiting.concat()).into_response()
+    }
+}
+
+async fn health(State(shared): State<Shared>) -> Response {
+    let mut answer = Map::new();
+    let mut healthy = true;
+    for panel in shared.panels.iter() {
+        let health = panel.health();
+        healthy &= health.healthy;
+        answer.insert(panel.name().to_owned(), health.details);
+    }
+    answer.insert("status".to_owned(), json!(if healthy { "healthy" } else { "unhealthy" }));
+    answer.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+    let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Value::Object(answer))).into_response()
+}
+
+async fn status_page(State(shared): State<Shared>) -> Response {
+    let html = page::render(&shared.panels).into_string();
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], html).into_response()
+}
+
+async fn unknown() -> Response {
+    (StatusCode::NOT_FOUND, "nothing here; see / for the status page, /metrics, /health, /livez and /readyz\n").into_response()
+}

@@ -1,0 +1,10 @@
+#!/bin/sh
+# The alert rules, against their cases.
+set -eu
+cd "$(dirname "$0")/../.."
+if ! command -v promtool > /dev/null; then
+    echo "alert rules: promtool is missing" >> "$1/skipped"
+    exit 0
+fi
+promtool check rules deploy/alerts/backups.yaml
+promtool test rules deploy/alerts/backups_test.yaml
