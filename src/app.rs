@@ -3,7 +3,6 @@
 use prometheus::Registry;
 use tokio::net::TcpListener;
 
-use crate::cli::Failure;
 use crate::config::Config;
 use crate::inventory;
 use crate::k8s::{self, NameIndex, Names, WatchMetrics};
@@ -11,6 +10,22 @@ use crate::lifecycle::Lifecycle;
 use crate::server;
 use crate::telemetry;
 use crate::time::Clock;
+
+/// How the program ends badly.
+#[derive(Debug)]
+pub enum Failure {
+    /// The user has to change something: exit code 2.
+    Usage(anyhow::Error),
+    /// The world has: exit code 1.
+    Runtime(anyhow::Error),
+}
+
+impl Failure {
+    /// Wraps what the user has to change.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self::Usage(error.into())
+    }
+}
 
 /// The main job, built and listening, not yet running.
 pub struct App {

@@ -14,6 +14,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use self::check::check;
 use self::demo::DemoArgs;
 use self::serve::ServeArgs;
+use crate::app::Failure;
 
 /// Watches Kubernetes backups in S3 and tells Prometheus, per cluster, how many there are, how large, and how old the newest is.
 #[derive(Debug, Parser)]
@@ -39,21 +40,6 @@ enum Command {
     Check(Box<ServeArgs>),
     /// Run on a sample bucket in a local folder, without any account.
     Demo(DemoArgs),
-}
-
-/// How the program ends badly.
-#[derive(Debug)]
-pub enum Failure {
-    /// The user has to change something: exit code 2.
-    Usage(anyhow::Error),
-    /// The world has: exit code 1.
-    Runtime(anyhow::Error),
-}
-
-impl Failure {
-    fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self::Usage(error.into())
-    }
 }
 
 /// Reads the command line `args` (the program's name first), does what it says, and gives the exit code.

@@ -32,7 +32,8 @@ use crate::time::Clock;
 pub use self::config::{
     BucketSection, ClusterSource, FlagBucket, InventoryConfig, InventoryConfigError, InventorySection, TargetConfig,
 };
-pub use self::owners::PrefixMatch;
+pub use self::owners::{NameOwners, Owners, PatternOwners, PrefixMatch};
+pub use self::stats::{ClassCount, ClusterStats, Count, Dated, Inventory};
 
 /// Builds the subsystem. `names` are needed where a target's cluster names come from Kubernetes.
 ///

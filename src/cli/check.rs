@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use anyhow::anyhow;
 
-use super::Failure;
 use super::serve::{ServeArgs, environment};
+use crate::app::Failure;
 use crate::config::Config;
 use crate::inventory::{InventoryConfigError, TargetConfig};
 use crate::k8s;

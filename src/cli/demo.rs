@@ -9,8 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Failure;
-use crate::app::App;
+use crate::app::{App, Failure};
 use crate::aws::S3Options;
 use crate::config::Settings;
 use crate::inventory::{FlagBucket, InventorySection};

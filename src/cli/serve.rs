@@ -6,9 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 
-use super::Failure;
 use super::go_flags::parse_bool;
-use crate::app::App;
+use crate::app::{App, Failure};
 use crate::aws::{Addressing, S3Options};
 use crate::config::{Config, LogSection, Settings};
 use crate::inventory::{FlagBucket, InventorySection, PrefixMatch};

@@ -48,6 +48,17 @@ fn without_a_file_the_bucket_is_kubermatics() {
 }
 
 #[test]
+fn the_example_that_is_shipped_is_valid_and_names_every_key() {
+    let text = include_str!("../../deploy/examples/config.yaml");
+    let targets = resolve(text).unwrap().inventory.unwrap().targets;
+    assert_eq!(targets.len(), 2);
+    assert!(targets[0].kubermatic_metrics && targets[1].prefix == "backups/");
+    for key in ["secret_access_key:", "session_token:", "anonymous:", "ca_bundle:", "clusters:", "kubeconfig:", "max_clusters:"] {
+        assert!(text.contains(key) || key == "secret_access_key:" && text.contains("or secret_access_key"), "{key}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_path() {
     let cases = [
         ("inventory: {buckets: [{bucket: a}, {bucket: b, perfix: c}]}", "inventory.buckets[1].perfix: unknown field `perfix`"),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use regex::bytes::{CaptureLocations, Regex};
 
 /// Number of a cluster within a scan.
-pub(super) type ClusterId = usize;
+pub type ClusterId = usize;
 
 /// Which clusters get an object whose key begins with several names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
@@ -25,14 +25,16 @@ pub enum PrefixMatch {
 
 /// Tells the owners of keys during one scan.
 #[derive(Debug)]
-pub(super) enum Owners {
+pub enum Owners {
+    /// By a set of names.
     Names(NameOwners),
+    /// By a pattern.
     Pattern(PatternOwners),
 }
 
 impl Owners {
     /// Calls `owned_by` with each owner of `key`; not at all for an orphan.
-    pub(super) fn of(&mut self, key: &[u8], owned_by: impl FnMut(ClusterId)) {
+    pub fn of(&mut self, key: &[u8], owned_by: impl FnMut(ClusterId)) {
         match self {
             Self::Names(names) => names.of(key, owned_by),
             Self::Pattern(pattern) => pattern.of(key).into_iter().for_each(owned_by),
@@ -40,15 +42,20 @@ impl Owners {
     }
 
     /// Names of all clusters that are known, by number.
-    pub(super) fn into_names(self) -> Vec<Arc<str>> {
+    pub fn into_names(self) -> Vec<Arc<str>> {
         match self {
             Self::Names(names) => names.names,
             Self::Pattern(pattern) => pattern.names,
         }
     }
 
+    /// True when no cluster is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Number of clusters that are known so far.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
             Self::Names(names) => names.names.len(),
             Self::Pattern(pattern) => pattern.names.len(),
@@ -58,7 +65,7 @@ impl Owners {
 
 /// Owners by a set of names.
 #[derive(Debug)]
-pub(super) struct NameOwners {
+pub struct NameOwners {
     names: Vec<Arc<str>>,
     /// `NAME-`, sorted, in step with `names`.
     prefixes: Vec<Box<[u8]>>,
@@ -71,7 +78,7 @@ pub(super) struct NameOwners {
 
 impl NameOwners {
     /// `names` in any order; repeated ones count once.
-    pub(super) fn new(names: impl IntoIterator<Item = impl AsRef<str>>, rule: PrefixMatch) -> Self {
+    pub fn new(names: impl IntoIterator<Item = impl AsRef<str>>, rule: PrefixMatch) -> Self {
         let mut prefixes: Vec<Box<[u8]>> =
             names.into_iter().map(|name| format!("{}-", name.as_ref()).into_bytes().into_boxed_slice()).collect();
         prefixes.sort_unstable();
@@ -112,7 +119,7 @@ impl NameOwners {
 
 /// Owners by a pattern whose group `cluster` is the name. Names appear as their keys do.
 #[derive(Debug)]
-pub(super) struct PatternOwners {
+pub struct PatternOwners {
     pattern: Regex,
     group: usize,
     captures: CaptureLocations,
@@ -126,7 +133,7 @@ pub(super) const GROUP: &str = "cluster";
 
 impl PatternOwners {
     /// `None` if `pattern` has no group `cluster`. At most `most` names are taken; keys of further ones are orphans.
-    pub(super) fn new(pattern: &Regex, most: usize) -> Option<Self> {
+    pub fn new(pattern: &Regex, most: usize) -> Option<Self> {
         let group = pattern.capture_names().position(|name| name == Some(GROUP))?;
         let captures = pattern.capture_locations();
         Some(Self { pattern: pattern.clone(), group, captures, names: Vec::new(), ids: HashMap::new(), most })

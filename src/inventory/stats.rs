@@ -11,11 +11,13 @@ const OTHER_CLASS: &str = "OTHER";
 
 /// An object that a cluster is judged by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Dated {
+pub struct Dated {
     /// Milliseconds since the Unix epoch.
-    pub(super) modified: i64,
-    pub(super) bytes: u64,
-    pub(super) key: Vec<u8>,
+    pub modified: i64,
+    /// Its size.
+    pub bytes: u64,
+    /// Without the prefix of the bucket.
+    pub key: Vec<u8>,
 }
 
 impl Dated {
@@ -34,26 +36,32 @@ impl Dated {
 
 /// Objects and bytes of a storage class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct ClassCount {
-    pub(super) objects: u64,
-    pub(super) bytes: u64,
+pub struct ClassCount {
+    /// How many.
+    pub objects: u64,
+    /// Their sizes together.
+    pub bytes: u64,
 }
 
 /// The counts of one cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ClusterStats {
-    pub(super) objects: u64,
-    pub(super) empty: u64,
-    pub(super) bytes: u64,
-    pub(super) largest: u64,
+pub struct ClusterStats {
+    /// How many, directory markers left out.
+    pub objects: u64,
+    /// How many of them hold no byte.
+    pub empty: u64,
+    /// Their sizes together.
+    pub bytes: u64,
+    /// The size of the largest.
+    pub largest: u64,
     /// Milliseconds; meaningful with at least one object.
-    pub(super) oldest: i64,
+    pub oldest: i64,
     /// With at least one object.
-    pub(super) newest: Dated,
+    pub newest: Dated,
     /// With at least two objects.
-    pub(super) previous: Dated,
+    pub previous: Dated,
     /// By number of the class within the scan; shorter than the list of classes where the rest is zero.
-    pub(super) classes: Vec<ClassCount>,
+    pub classes: Vec<ClassCount>,
 }
 
 impl ClusterStats {
@@ -82,18 +90,20 @@ impl ClusterStats {
 
 /// A complete scan's result.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Inventory {
+pub struct Inventory {
     /// Sorted by name.
-    pub(super) clusters: Vec<(Arc<str>, ClusterStats)>,
+    pub clusters: Vec<(Arc<str>, ClusterStats)>,
     /// Names of the storage classes, by number.
-    pub(super) classes: Vec<String>,
-    pub(super) orphans: ClassCount,
-    pub(super) directory_markers: u64,
+    pub classes: Vec<String>,
+    /// What belongs to no cluster, of all classes.
+    pub orphans: ClassCount,
+    /// Empty objects whose key ends in a slash; they count nowhere else.
+    pub directory_markers: u64,
 }
 
 /// Counts a scan.
 #[derive(Debug)]
-pub(super) struct Count {
+pub struct Count {
     owners: Owners,
     prefix: usize,
     clusters: Vec<ClusterStats>,
@@ -104,13 +114,13 @@ pub(super) struct Count {
 
 impl Count {
     /// Starts at zero for every cluster that `owners` knows. The first `prefix` bytes of each key are left out of matching.
-    pub(super) fn new(owners: Owners, prefix: usize) -> Self {
+    pub fn new(owners: Owners, prefix: usize) -> Self {
         let clusters = vec![ClusterStats::default(); owners.len()];
         Self { owners, prefix, clusters, classes: Vec::new(), orphans: ClassCount::default(), directory_markers: 0 }
     }
 
     /// The result, when the listing was complete.
-    pub(super) fn finish(self) -> Inventory {
+    pub fn finish(self) -> Inventory {
         let mut clusters: Vec<_> = self.owners.into_names().into_iter().zip(self.clusters).collect();
         clusters.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         Inventory { clusters, classes: self.classes, orphans: self.orphans, directory_markers: self.directory_markers }

@@ -6,13 +6,14 @@
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
-use std::ops::Range;
+mod entry;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
+use self::entry::{Entry, owned_text, read_entry};
 use super::Object;
-use super::values::{parse_size, parse_timestamp, percent_decode_into};
-use super::xml::{Reader, Token, XmlError, unescape_into};
+use super::values::percent_decode_into;
+use super::xml::{Reader, Token, XmlError};
 
 /// Why the body of a 200 is not a page.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,16 +47,6 @@ pub struct Page {
     pub truncated: bool,
     /// Where the next page starts; present on truncated pages.
     pub next_token: Option<String>,
-}
-
-/// An object as spans: into the body, or (`decoded`) into [`Page::decoded`].
-#[derive(Debug, Clone)]
-struct Entry {
-    key: Range<usize>,
-    decoded: bool,
-    size: u64,
-    modified: i64,
-    storage_class: Range<usize>,
 }
 
 /// S3 leaves the storage class out for some servers' standard class.
@@ -199,135 +190,6 @@ fn error_document(mut reader: Reader<'_>, root: &[u8]) -> PageError {
         Err(error) if code.is_empty() => error,
         _ => PageError::ErrorDocument { code, message, region },
     }
-}
-
-/// Reads a `Contents` element, just opened. A key in several pieces (CDATA, a comment inside) is put together in `decoded`.
-fn read_entry<'a>(reader: &mut Reader<'a>, body: &'a [u8], decoded: &mut Vec<u8>) -> Result<Entry, PageError> {
-    let (mut key, mut key_decoded, mut size, mut modified) = (None, false, None, None);
-    let mut storage_class = 0..0;
-    loop {
-        match reader.require()? {
-            Token::Open(b"Key") if key.is_some() => return Err(PageError::Unexpected("an object with two keys")),
-            Token::Open(b"Key") => {
-                let start = decoded.len();
-                match leaf(reader, b"Key")? {
-                    Leaf::Span(text) if memchr(b'&', text).is_none() => key = Some(span_in(body, text)),
-                    Leaf::Span(text) => unescape_into(text, decoded).map_err(PageError::Unexpected)?,
-                    Leaf::Pieces(bytes) => decoded.extend_from_slice(&bytes),
-                }
-                key_decoded = key.is_none();
-                key = key.or(Some(start..decoded.len()));
-            }
-            Token::Open(b"Size") => {
-                let parsed = parse_size(span(reader, b"Size")?);
-                size = Some(parsed.ok_or(PageError::Unexpected("a Size that is not a number of bytes"))?);
-            }
-            Token::Open(b"LastModified") => {
-                let parsed = parse_timestamp(span(reader, b"LastModified")?);
-                modified = Some(parsed.ok_or(PageError::Unexpected("a LastModified that is not a date"))?);
-            }
-            Token::Open(b"StorageClass") => storage_class = span_in(body, span(reader, b"StorageClass")?),
-            Token::Open(other) => reader.skip_element(other)?,
-            Token::Close(name) => {
-                reader.expect_name(b"Contents", name)?;
-                break;
-            }
-            Token::Text(text) if text.trim_ascii().is_empty() => {}
-            Token::Text(_) | Token::Literal(_) => return Err(PageError::Unexpected("text between elements")),
-        }
-    }
-    Ok(Entry {
-        key: key.ok_or(PageError::Unexpected("an object without a Key"))?,
-        decoded: key_decoded,
-        size: size.ok_or(PageError::Unexpected("an object without a Size"))?,
-        modified: modified.ok_or(PageError::Unexpected("an object without a LastModified"))?,
-        storage_class,
-    })
-}
-
-/// The text of an element without children: nearly always one span of the body, still escaped.
-enum Leaf<'a> {
-    Span(&'a [u8]),
-    /// Several pieces put together, entities replaced.
-    Pieces(Vec<u8>),
-}
-
-fn leaf<'a>(reader: &mut Reader<'a>, name: &[u8]) -> Result<Leaf<'a>, PageError> {
-    let first = match reader.require()? {
-        Token::Text(text) => text,
-        Token::Close(closed) => {
-            reader.expect_name(name, closed)?;
-            return Ok(Leaf::Span(b""));
-        }
-        Token::Literal(literal) => return pieces(reader, name, literal.to_vec()),
-        Token::Open(_) => return Err(PageError::Unexpected("an element inside a text")),
-    };
-    match reader.require()? {
-        Token::Close(closed) => {
-            reader.expect_name(name, closed)?;
-            Ok(Leaf::Span(first))
-        }
-        Token::Open(_) => Err(PageError::Unexpected("an element inside a text")),
-        next => {
-            let mut whole = Vec::new();
-            unescape_into(first, &mut whole).map_err(PageError::Unexpected)?;
-            append_piece(next, &mut whole)?;
-            pieces(reader, name, whole)
-        }
-    }
-}
-
-fn pieces<'a>(reader: &mut Reader<'a>, name: &[u8], mut whole: Vec<u8>) -> Result<Leaf<'a>, PageError> {
-    loop {
-        match reader.require()? {
-            Token::Close(closed) => {
-                reader.expect_name(name, closed)?;
-                return Ok(Leaf::Pieces(whole));
-            }
-            piece => append_piece(piece, &mut whole)?,
-        }
-    }
-}
-
-fn append_piece(piece: Token<'_>, whole: &mut Vec<u8>) -> Result<(), PageError> {
-    match piece {
-        Token::Text(text) => unescape_into(text, whole).map_err(PageError::Unexpected),
-        Token::Literal(literal) => {
-            whole.extend_from_slice(literal);
-            Ok(())
-        }
-        Token::Open(_) | Token::Close(_) => Err(PageError::Unexpected("an element inside a text")),
-    }
-}
-
-/// The text of an element whose legal values need no escaping.
-fn span<'a>(reader: &mut Reader<'a>, name: &[u8]) -> Result<&'a [u8], PageError> {
-    match leaf(reader, name)? {
-        Leaf::Span(text) => Ok(text.trim_ascii()),
-        Leaf::Pieces(_) => Err(PageError::Unexpected("a number or a date in several pieces")),
-    }
-}
-
-fn owned_text(reader: &mut Reader<'_>, name: &[u8]) -> Result<String, PageError> {
-    let bytes = match leaf(reader, name)? {
-        Leaf::Pieces(bytes) => bytes,
-        Leaf::Span(text) => {
-            let mut bytes = Vec::with_capacity(text.len());
-            unescape_into(text, &mut bytes).map_err(PageError::Unexpected)?;
-            bytes
-        }
-    };
-    String::from_utf8(bytes).map_err(|_| PageError::Unexpected("text that is not UTF-8"))
-}
-
-/// Where in `body` its slice `part` lies.
-fn span_in(body: &[u8], part: &[u8]) -> Range<usize> {
-    if part.is_empty() {
-        // An empty slice may lie anywhere.
-        return 0..0;
-    }
-    let start = part.as_ptr().addr() - body.as_ptr().addr();
-    start..start + part.len()
 }
 
 #[cfg(test)]

@@ -78,6 +78,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads `<name>text</name>` at once, if that is just what comes next: no attribute, no prefix, nothing but character data inside. Most of
+    /// a page is made of these. Otherwise nothing is read.
+    #[inline]
+    pub(super) fn simple_element(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let rest = self.input[self.at..].strip_prefix(b"<").filter(|_| self.owed.is_none())?;
+        let name_end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).filter(|&end| end > 0 && rest[end] == b'>')?;
+        let (name, inside) = (&rest[..name_end], &rest[name_end + 1..]);
+        let text_end = memchr(b'<', inside)?;
+        let behind = inside[text_end..].strip_prefix(b"</")?.strip_prefix(name)?.strip_prefix(b">")?;
+        self.at = self.input.len() - behind.len();
+        Some((name, &inside[..text_end]))
+    }
+
     /// The next token inside an open element, where the end of the input means that the document was cut off.
     pub(super) fn require(&mut self) -> Result<Token<'a>, XmlError> {
         self.next()?.ok_or(XmlError::Truncated)

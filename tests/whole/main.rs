@@ -1,5 +1,7 @@
 //! The whole program, as its users meet it: the real binary, real protocols on loopback, outside oracles where there are any.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod command_line;
 mod drop_in;
 mod faults;
