@@ -42,10 +42,10 @@ bench: ## Measure; prints a table.
 	$(CARGO) bench --locked
 
 fuzz: ## Feed the list-page reader random bytes for a minute (nightly Rust, cargo-fuzz).
-	cd fuzz && $(CARGO) +nightly fuzz run list_page -- -max_total_time=$(or $(SECONDS_TO_FUZZ),60)
+	cd fuzz && mkdir -p corpus/list_page && $(CARGO) +nightly fuzz run list_page corpus/list_page seeds/list_page -- -max_total_time=$(or $(SECONDS_TO_FUZZ),60)
 
 release: ## The binary that is shipped, in target/release.
-	$(CARGO) build --release --locked
+	BUILD_REVISION=$$(git rev-parse --short HEAD 2> /dev/null || echo unknown) $(CARGO) build --release --locked
 	@ls -l $(TARGET)/release/kube-s3-exporter
 
 clean:

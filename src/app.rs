@@ -1,11 +1,15 @@
 //! The composition root: from a [`Config`] to a running [`App`]. It alone knows every subsystem.
 
+use std::path::Path;
+
+use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::inventory;
-use crate::k8s::{self, NameIndex, Names, WatchMetrics};
+use crate::k8s::{self, NameIndex, WatchMetrics};
 use crate::lifecycle::Lifecycle;
 use crate::server;
 use crate::telemetry;
@@ -44,21 +48,26 @@ impl App {
         let mut lifecycle = Lifecycle::default();
         let stop = lifecycle.stop_token();
         telemetry::register(&registry).map_err(|error| Failure::Runtime(error.into()))?;
-        let names = if config.needs_cluster_names() {
-            Some(watch_clusters(&config, &registry, &clock, &mut lifecycle).await?)
-        } else {
-            None
-        };
-        let mut panels = Vec::new();
+        let (index, names) = NameIndex::new();
+        let watch = if config.needs_cluster_names() { Some(config.kubeconfig.clone()) } else { None };
+        let (mut panels, mut tasks) = (Vec::new(), Vec::new());
         if let Some(section) = config.inventory {
-            let parts = inventory::build(section, names.as_ref(), &registry, &clock, &stop).map_err(Failure::Usage)?;
+            let parts = inventory::build(section, &names, &registry, &clock, &stop).map_err(Failure::Usage)?;
             panels.push(parts.panel);
-            for (name, task) in parts.tasks {
-                lifecycle.spawn(name, task);
-            }
+            tasks.extend(parts.tasks);
+        }
+        if let Some(kubeconfig) = watch {
+            let metrics = WatchMetrics::register(&registry).map_err(|error| Failure::Runtime(error.into()))?;
+            let watch =
+                watch_clusters(kubeconfig.as_deref(), metrics, clock, index, stop.clone()).await.map_err(Failure::Usage)?;
+            tasks.push(("the watch of the clusters".to_owned(), Box::pin(watch)));
         }
         let routes = server::routes(&registry, panels, stop).map_err(|error| Failure::Runtime(error.into()))?;
         let listener = server::bind(&config.address).await.map_err(Failure::Runtime)?;
+        // Nothing runs before everything is built.
+        for (name, task) in tasks {
+            lifecycle.spawn(name, task);
+        }
         Ok(Self { lifecycle, listener, routes })
     }
 
@@ -78,22 +87,15 @@ impl App {
     }
 }
 
-/// Starts the watch of Kubermatic's clusters.
+/// Prepares the watch of Kubermatic's clusters.
 async fn watch_clusters(
-    config: &Config,
-    registry: &Registry,
-    clock: &Clock,
-    lifecycle: &mut Lifecycle,
-) -> Result<Names, Failure> {
-    let unreachable = |error: k8s::ConnectError| {
-        let hint = "the names of the clusters come from Kubernetes unless --cluster or --cluster-pattern gives them";
-        Failure::Usage(anyhow::Error::new(error).context(hint))
-    };
-    let kube = k8s::config(config.kubeconfig.as_deref()).await.map_err(unreachable)?;
-    let metrics = WatchMetrics::register(registry).map_err(|error| Failure::Runtime(error.into()))?;
-    let (index, names) = NameIndex::new();
-    let resource = k8s::kubermatic_clusters();
-    let watch = k8s::watch_names(kube, &resource, metrics, clock.clone(), index, lifecycle.stop_token()).map_err(unreachable)?;
-    lifecycle.spawn("the watch of the clusters", watch);
-    Ok(names)
+    kubeconfig: Option<&Path>,
+    metrics: WatchMetrics,
+    clock: Clock,
+    index: NameIndex,
+    stop: CancellationToken,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
+    let hint = "the names of the clusters come from Kubernetes unless --cluster or --cluster-pattern gives them";
+    let kube = k8s::config(kubeconfig).await.context(hint)?;
+    k8s::watch_names(kube, &k8s::kubermatic_clusters(), metrics, clock, index, stop).context(hint)
 }

@@ -3,6 +3,8 @@
 //! Credentials come from `object_store`, so that what works for AWS' own tools works here: static keys, web identity (IRSA), ECS and EKS pod
 //! identity, instance metadata. Signatures are made by its `AwsAuthorizer`.
 
+mod address;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +17,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+pub use self::address::BucketAddress;
 use crate::http::{self as client, ClientError};
-
-/// Where no region is named and none can be told from the endpoint. S3-compatible servers ignore it or use this one.
-const DEFAULT_REGION: &str = "us-east-1";
 
 /// A setting that cannot be used. Told at start, with exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,15 @@ pub enum S3OptionsError {
     /// The endpoint is not an address.
     #[error("endpoint `{0}` is not an address; write https://HOST[:PORT], http://HOST[:PORT] or file:///FOLDER")]
     Endpoint(String),
+    /// The endpoint holds a user or a password, which is not repeated.
+    #[error("the endpoint holds a user or a password; give the key pair by -access-key-id and -secret-access-key instead")]
+    EndpointWithSecret,
+    /// A bucket cannot stand in front of an IP address.
+    #[error("virtual-hosted addressing needs an endpoint with a host name, and `{0}` is an IP address")]
+    VirtualHostedAddress(String),
+    /// The region cannot be one.
+    #[error("{0:?} is not a region; it has 1 to 64 letters, digits, dashes and underscores (a line feed at its end?)")]
+    Region(String),
     /// The bucket's name cannot be one.
     #[error("`{0}` is not a bucket name; it has 1 to 255 letters, digits, dots, dashes and underscores")]
     Bucket(String),
@@ -52,8 +61,11 @@ pub enum S3OptionsError {
 pub struct S3Options {
     /// `https://...`, `http://...` or `file:///...`; AWS itself where absent.
     pub endpoint: Option<String>,
-    /// Region for the signature; where absent it is read off the endpoint's name, else `us-east-1`, else what the bucket answers.
+    /// Region for the signature; where absent it is read off the endpoint's name, or guessed and corrected by what the bucket answers.
     pub region: Option<String>,
+    /// The guess, from `AWS_REGION`: in a pod it is the region of the cluster, and the bucket may be in another.
+    #[serde(skip)]
+    pub region_hint: Option<String>,
     /// How the bucket is named in a request.
     pub addressing: Option<Addressing>,
     /// Static key pair; the credential chain is asked where absent.
@@ -89,11 +101,14 @@ impl S3Options {
         let own_credentials = self.access_key_id.is_some()
             || self.secret_access_key.is_some()
             || self.secret_access_key_file.is_some()
-            || self.anonymous.is_some();
+            || self.anonymous == Some(true);
         let credentials = if own_credentials { self.clone() } else { fallback.clone() };
         Self {
             endpoint: self.endpoint.or_else(|| fallback.endpoint.clone()),
             region: self.region.or_else(|| fallback.region.clone()),
+            region_hint: self.region_hint.or_else(|| fallback.region_hint.clone()),
+            anonymous: self.anonymous.or(credentials.anonymous),
+            session_token: self.session_token.or_else(|| credentials.session_token.clone()),
             addressing: self.addressing.or(fallback.addressing),
             ca_bundle: self.ca_bundle.or_else(|| fallback.ca_bundle.clone()),
             ..credentials
@@ -103,16 +118,20 @@ impl S3Options {
     /// The endpoint, parsed.
     pub fn endpoint(&self) -> Result<Endpoint, S3OptionsError> {
         let Some(text) = &self.endpoint else { return Ok(Endpoint::Aws) };
-        let refused = || S3OptionsError::Endpoint(text.clone());
+        let refused = || match text.contains('@') {
+            true => S3OptionsError::EndpointWithSecret,
+            false => S3OptionsError::Endpoint(text.clone()),
+        };
         let with_scheme = if text.contains("://") { text.clone() } else { format!("https://{text}") };
         let url = Url::parse(&with_scheme).map_err(|_| refused())?;
+        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+            return Err(refused());
+        }
         match url.scheme() {
             "file" => url.to_file_path().map(Endpoint::Folder).map_err(|()| refused()),
-            "http" | "https"
-                if url.has_host() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() =>
-            {
-                Ok(Endpoint::Url(url))
-            }
+            // AWS under its global name: a bucket outside us-east-1 is only reached under its region's.
+            "https" if url.host_str() == Some("s3.amazonaws.com") => Ok(Endpoint::Aws),
+            "http" | "https" if url.has_host() => Ok(Endpoint::Url(url)),
             _ => Err(refused()),
         }
     }
@@ -137,78 +156,6 @@ pub fn check_bucket_name(bucket: &str) -> Result<(), S3OptionsError> {
     } else {
         Err(S3OptionsError::Bucket(bucket.to_owned()))
     }
-}
-
-/// Where requests for a bucket go, and for which region they are signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BucketAddress {
-    /// The bucket's URL, without a trailing slash or query.
-    pub url: Url,
-    /// The region in the signature.
-    pub region: String,
-    /// True where the region was not configured, so that the bucket's own answer may correct it.
-    pub region_is_a_guess: bool,
-}
-
-impl BucketAddress {
-    /// The address of `bucket` behind `endpoint`, which is no folder.
-    pub fn new(options: &S3Options, endpoint: &Endpoint, bucket: &str) -> Result<Self, S3OptionsError> {
-        let configured = match endpoint {
-            Endpoint::Url(url) => Some(url.clone()),
-            Endpoint::Aws | Endpoint::Folder(_) => None,
-        };
-        let named = configured.as_ref().and_then(Url::host_str).and_then(region_of_host);
-        let region = options.region.clone().or(named);
-        let region_is_a_guess = region.is_none();
-        let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
-        let refused = || S3OptionsError::Endpoint(options.endpoint.clone().unwrap_or_default());
-        let base = match configured {
-            Some(url) => url,
-            None => Url::parse(&format!("https://s3.{region}.amazonaws.com")).map_err(|_| refused())?,
-        };
-        let url = bucket_url(base, bucket, options.addressing.unwrap_or_default()).ok_or_else(refused)?;
-        Ok(Self { url, region, region_is_a_guess })
-    }
-
-    /// The same bucket in `region`, which the server named. On AWS the host follows.
-    pub fn in_region(&self, region: &str) -> Self {
-        let mut url = self.url.clone();
-        if let Some(host) = self.url.host_str().filter(|host| host.ends_with(".amazonaws.com")) {
-            let bucket = host.split(".s3.").next().filter(|bucket| *bucket != host);
-            let regional = match bucket {
-                Some(bucket) => format!("{bucket}.s3.{region}.amazonaws.com"),
-                None => format!("s3.{region}.amazonaws.com"),
-            };
-            // A region that cannot stand in a host name leaves the host as it is; the request then fails with the server's own words.
-            let _ = url.set_host(Some(&regional));
-        }
-        Self { url, region: region.to_owned(), region_is_a_guess: false }
-    }
-}
-
-fn bucket_url(mut base: Url, bucket: &str, addressing: Addressing) -> Option<Url> {
-    let host = base.host_str()?.to_owned();
-    let on_aws = host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
-    let path_style = match addressing {
-        Addressing::Path => true,
-        Addressing::Virtual => false,
-        Addressing::Auto => !on_aws || bucket.contains('.') || bucket.contains('_'),
-    };
-    if path_style {
-        let path = format!("{}/{bucket}", base.path().trim_end_matches('/'));
-        base.set_path(&path);
-    } else {
-        base.set_host(Some(&format!("{bucket}.{host}"))).ok()?;
-    }
-    Some(base)
-}
-
-/// `eu-west-1` from `s3.eu-west-1.amazonaws.com`, `s3-eu-west-1...` or `s3.dualstack.eu-west-1...`.
-fn region_of_host(host: &str) -> Option<String> {
-    let service = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
-    let region = service.rsplit('.').next()?;
-    let region = region.strip_prefix("s3-").unwrap_or(region);
-    (region != "s3" && region.contains('-') && region.ends_with(|last: char| last.is_ascii_digit())).then(|| region.to_owned())
 }
 
 /// Who the credentials come from: the options' own key pair, else the chain of the environment. `None` for anonymous access.
@@ -267,13 +214,17 @@ fn credential_chain(options: &S3Options, region: &str) -> Result<AwsCredentialPr
     Ok(Arc::clone(store.credentials()))
 }
 
-/// A signed (or, without a credential, plain) GET request.
+/// A signed (or, without a credential, plain) GET request for a region that has been checked.
 ///
 /// # Errors
-/// When `url` is no request target, which a [`Url`] always is.
-pub fn signed_get(url: &Url, region: &str, credential: Option<&AwsCredential>) -> Result<reqwest::Request, http::Error> {
+/// When the credential chain gave something that cannot stand in a header.
+pub fn signed_get(url: &Url, region: &str, credential: Option<&AwsCredential>) -> anyhow::Result<reqwest::Request> {
     let mut request = http::Request::get(url.as_str()).body(HttpRequestBody::empty())?;
     if let Some(credential) = credential {
+        // The authorizer would panic.
+        for (what, text) in [("the access key id", Some(&credential.key_id)), ("the session token", credential.token.as_ref())] {
+            HeaderValue::from_str(text.map_or("", String::as_str)).map_err(|_| S3OptionsError::IllegalCredential(what))?;
+        }
         AwsAuthorizer::new(credential, "s3", region).authorize(&mut request, None);
     }
     let mut signed = reqwest::Request::new(http::Method::GET, url.clone());
@@ -285,67 +236,26 @@ pub fn signed_get(url: &Url, region: &str, credential: Option<&AwsCredential>) -
 mod tests {
     use super::*;
 
-    fn options(endpoint: Option<&str>, region: Option<&str>, addressing: Addressing) -> S3Options {
-        S3Options {
-            endpoint: endpoint.map(Into::into),
-            region: region.map(Into::into),
-            addressing: Some(addressing),
-            ..Default::default()
-        }
-    }
-
-    fn address(endpoint: Option<&str>, region: Option<&str>, addressing: Addressing, bucket: &str) -> (String, String, bool) {
-        let options = options(endpoint, region, addressing);
-        let address = BucketAddress::new(&options, &options.endpoint().unwrap(), bucket).unwrap();
-        (address.url.to_string(), address.region, address.region_is_a_guess)
-    }
-
-    #[test]
-    fn a_bucket_is_addressed_as_its_server_expects() {
-        use Addressing::{Auto, Path, Virtual};
-        let cases = [
-            (None, None, Auto, "b", "https://b.s3.us-east-1.amazonaws.com/", "us-east-1", true),
-            (None, Some("eu-west-1"), Auto, "b", "https://b.s3.eu-west-1.amazonaws.com/", "eu-west-1", false),
-            (None, Some("eu-west-1"), Auto, "b.c", "https://s3.eu-west-1.amazonaws.com/b.c", "eu-west-1", false),
-            (None, Some("eu-west-1"), Path, "b", "https://s3.eu-west-1.amazonaws.com/b", "eu-west-1", false),
-            (Some("http://minio:9000"), None, Auto, "b", "http://minio:9000/b", "us-east-1", true),
-            (Some("http://minio:9000/s3/"), None, Auto, "b", "http://minio:9000/s3/b", "us-east-1", true),
-            (Some("minio:9000"), None, Virtual, "b", "https://b.minio:9000/", "us-east-1", true),
-            (
-                Some("https://s3.eu-north-1.amazonaws.com"),
-                None,
-                Path,
-                "b",
-                "https://s3.eu-north-1.amazonaws.com/b",
-                "eu-north-1",
-                false,
-            ),
-            (Some("https://s3.amazonaws.com"), None, Auto, "b", "https://b.s3.amazonaws.com/", "us-east-1", true),
-        ];
-        for (endpoint, region, addressing, bucket, url, signed_for, guess) in cases {
-            assert_eq!(address(endpoint, region, addressing, bucket), (url.into(), signed_for.into(), guess));
-        }
-    }
-
-    #[test]
-    fn the_region_that_a_bucket_names_is_adopted() {
-        for (bucket, url) in [("b", "https://b.s3.eu-west-3.amazonaws.com/"), ("b.c", "https://s3.eu-west-3.amazonaws.com/b.c")] {
-            let options = options(None, None, Addressing::Auto);
-            let address = BucketAddress::new(&options, &Endpoint::Aws, bucket).unwrap().in_region("eu-west-3");
-            assert_eq!((address.url.as_str(), address.region.as_str()), (url, "eu-west-3"));
-        }
-    }
-
     #[test]
     fn nonsense_is_refused() {
-        for endpoint in ["ftp://x", "https://", "http://a?b", "file://relative/x", "https://user@host", ":::"] {
-            assert!(options(Some(endpoint), None, Addressing::Auto).endpoint().is_err(), "{endpoint}");
+        let endpoint = |text: &str| S3Options { endpoint: Some(text.into()), ..Default::default() }.endpoint();
+        for text in ["ftp://x", "https://", "http://a?b", "http://a#b", "file:///a#b", "file://relative/x", ":::"] {
+            assert!(matches!(endpoint(text), Err(S3OptionsError::Endpoint(_))), "{text}");
         }
         for bucket in ["", "a/b", "a?b", "..", "a b", "ä"] {
             assert!(check_bucket_name(bucket).is_err(), "{bucket}");
         }
         let half = S3Options { access_key_id: Some("a".into()), ..Default::default() };
         assert!(matches!(credentials(&half, "r"), Err(S3OptionsError::HalfKeyPair(..))));
+    }
+
+    #[test]
+    fn a_password_in_an_endpoint_is_refused_and_not_repeated() {
+        for text in ["https://user:hunter2@host", "http://:hunter2@host", "user:hunter2@host", "ftp://u:hunter2@h"] {
+            let options = S3Options { endpoint: Some(text.into()), ..Default::default() };
+            let error = options.endpoint().unwrap_err().to_string();
+            assert!(error.contains("password") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]
@@ -365,6 +275,19 @@ mod tests {
         assert_eq!(merged.region.as_deref(), Some("r"));
         let printed = format!("{merged:?}");
         assert!(!printed.contains("secret\"") && !printed.contains("\"id\""), "{printed}");
-        assert!(S3Options::default().or(&file).session_token.is_some());
+        let signing =
+            S3Options { anonymous: Some(false), session_token: Some("own-token".into()), ..Default::default() }.or(&file);
+        assert_eq!(signing.access_key_id.unwrap().expose_secret(), "file-id");
+        assert_eq!(signing.session_token.unwrap().expose_secret(), "own-token");
+        assert_eq!(signing.anonymous, Some(false));
+    }
+
+    #[test]
+    fn a_credential_that_is_no_header_is_an_error_and_no_panic() {
+        let url = Url::parse("http://s3/b").unwrap();
+        let credential = AwsCredential { key_id: "a".into(), secret_key: "b".into(), token: Some("c\n".into()) };
+        assert!(signed_get(&url, "r", Some(&credential)).is_err());
+        let credential = AwsCredential { token: None, ..credential };
+        assert!(signed_get(&url, "r", Some(&credential)).unwrap().headers().contains_key("authorization"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod environment;
 mod go_flags;
 mod serve;
 
@@ -79,8 +80,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
-    let first = text.split("\n\n").next().unwrap_or(&text);
-    eprintln!("{} (see --help)", one_line(first));
+    let told = text.split("\n\n").enumerate().filter(|(at, part)| *at == 0 || part.trim_start().starts_with("tip:"));
+    let told: Vec<String> = told.map(|(_, part)| one_line(part)).collect();
+    eprintln!("{} (see --help)", told.join("; "));
     ExitCode::from(2)
 }
 

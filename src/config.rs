@@ -31,7 +31,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// The address to listen on.
-    #[error("`{0}` is no address to listen on; write HOST:PORT, or :PORT for all interfaces")]
+    #[error("`{0}` is no address to listen on; write HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")]
     Address(String),
     /// A setting of the inventory.
     #[error(transparent)]
@@ -91,8 +91,10 @@ impl Settings {
             })
         });
         read.map_err(|error| {
-            let path = path.filter(|path| path != ".").unwrap_or_else(|| "the file".to_owned());
-            (path, error.without_snippet().to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "))
+            let path = path.filter(|path| !matches!(path.as_str(), "." | "?"));
+            // Of an unknown key only the first word: see `plain`.
+            let path = path.as_deref().and_then(|path| path.split_whitespace().next()).unwrap_or("the file").to_owned();
+            (path, plain(&error.without_snippet().to_string()))
         })
     }
 
@@ -113,12 +115,29 @@ impl Settings {
     /// With the first setting that cannot be used.
     pub fn resolve(self, flags: FlagBucket) -> Result<Config, ConfigError> {
         let address = self.address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
-        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(_))) {
+        let legal = address.rsplit_once(':').is_some_and(|(host, port)| {
+            let bare_ipv6 = host.contains(':') && !host.starts_with('[');
+            port.parse::<u16>().is_ok() && !bare_ipv6
+        });
+        if !legal {
             return Err(ConfigError::Address(address));
         }
         let inventory = self.inventory.resolve(flags, &self.s3)?;
         Ok(Config { address, kubeconfig: self.kubeconfig, inventory })
+    }
+}
+
+/// The reader's words in one line, without advice to programmers, and without the rest of an unknown key: where a colon was forgotten, that rest
+/// is its value, perhaps a secret.
+fn plain(text: &str) -> String {
+    let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let text = text.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+    match text.split_once("unknown field `").and_then(|(before, rest)| Some((before, rest.split_once('`')?))) {
+        Some((before, (key, after))) => {
+            let first_word = key.split_whitespace().next().unwrap_or_default();
+            format!("{before}unknown field `{first_word}`{after}")
+        }
+        None => text.to_owned(),
     }
 }
 

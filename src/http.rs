@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the next bytes of an answer.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest wait that a peer may ask for with `Retry-After`; past the total limit the call fails instead.
+/// The first wait before another attempt; doubled with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
 
@@ -30,11 +30,11 @@ pub enum ClientError {
         source: std::io::Error,
     },
     /// The file is not PEM, or holds no certificate.
-    #[error("the CA bundle {0} holds no PEM certificate")]
+    #[error("the CA bundle {0} holds no PEM certificate, or one that is damaged")]
     NoCertificate(PathBuf),
     /// The client itself.
     #[error("cannot set up the HTTP client: {0}")]
-    Setup(#[from] reqwest::Error),
+    Setup(String),
 }
 
 /// Builds a client that trusts the system's certificate authorities and those in `ca_bundle`.
@@ -60,7 +60,11 @@ pub fn client(ca_bundle: Option<&Path>) -> Result<reqwest::Client, ClientError> 
             builder = builder.add_root_certificate(certificate);
         }
     }
-    Ok(builder.build()?)
+    builder.build().map_err(|error| match ca_bundle {
+        // Certificates are looked into only here.
+        Some(path) => ClientError::NoCertificate(path.into()),
+        None => ClientError::Setup(chain(&error)),
+    })
 }
 
 /// Reads a file of PEM certificates.
@@ -100,29 +104,30 @@ pub struct RetryPolicy {
 }
 
 /// Calls `attempt` until it succeeds, fails for good, or the policy is exhausted; then the last error is returned. `timed_out` makes the error
-/// of an attempt that took too long.
+/// of an attempt that took too long, from the number of attempts and the time since the first.
 pub async fn with_retries<T, E, Attempt: Future<Output = Result<T, Failed<E>>>>(
     policy: RetryPolicy,
-    timed_out: impl Fn(Duration) -> E,
+    timed_out: impl Fn(u32, Duration) -> E,
     mut attempt: impl FnMut() -> Attempt,
 ) -> Result<T, E> {
-    let deadline = Instant::now() + policy.total_timeout;
+    let start = Instant::now();
+    let left = || policy.total_timeout.saturating_sub(start.elapsed());
     let mut backoff = FIRST_BACKOFF;
     let mut tried = 0;
     loop {
         tried += 1;
-        let limit = policy.attempt_timeout.min(deadline.saturating_duration_since(Instant::now()));
+        let limit = policy.attempt_timeout.min(left());
         let failed = match timeout(limit, attempt()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(failed)) => failed,
-            Err(_) => Failed { error: timed_out(limit), retry: Retry::Backoff },
+            Err(_) => Failed { error: timed_out(tried, start.elapsed()), retry: Retry::Backoff },
         };
         let wait = match failed.retry {
             Retry::Never => return Err(failed.error),
             Retry::Backoff => jitter(backoff),
             Retry::After(least) => least.max(jitter(backoff)),
         };
-        if tried >= policy.attempts || Instant::now() + wait >= deadline {
+        if tried >= policy.attempts || wait >= left() {
             return Err(failed.error);
         }
         sleep(wait).await;
@@ -211,7 +216,7 @@ mod tests {
         let mut attempts = 0;
         let result: Result<(), ()> = with_retries(
             POLICY,
-            |_| (),
+            |_, _| (),
             || {
                 attempts += 1;
                 async move {
@@ -249,6 +254,7 @@ mod tests {
         assert!(elapsed >= Duration::from_secs(30), "{elapsed:?}");
         let (attempts, elapsed) = outcome(Retry::After(Duration::from_secs(60)), false).await;
         assert_eq!((attempts, elapsed), (1, Duration::ZERO));
+        assert_eq!(outcome(Retry::After(Duration::from_secs(u64::MAX)), false).await.0, 1);
     }
 
     #[test]

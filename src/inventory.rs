@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use maud::Markup;
 use prometheus::Registry;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::metrics::ScanMetrics;
-use self::scan::scan;
+use self::metrics::{INTERNAL, ScanMetrics};
+use self::scan::{ScanError, scan};
 use self::state::Bucket;
 use crate::job::repeat;
 use crate::k8s::Names;
@@ -35,13 +36,13 @@ pub use self::config::{
 pub use self::owners::{NameOwners, Owners, PatternOwners, PrefixMatch};
 pub use self::stats::{ClassCount, ClusterStats, Count, Dated, Inventory};
 
-/// Builds the subsystem. `names` are needed where a target's cluster names come from Kubernetes.
+/// Builds the subsystem. `names` are those of a watch; targets with another source of names do not read them.
 ///
 /// # Errors
 /// When a target's endpoint, credentials or CA bundle cannot be used.
 pub fn build(
     config: InventoryConfig,
-    names: Option<&Names>,
+    names: &Names,
     registry: &Registry,
     clock: &Clock,
     stop: &CancellationToken,
@@ -57,14 +58,8 @@ pub fn build(
         let bucket = Arc::new(Bucket::new(target, listing.location(), meter.clone(), clock.clone()));
         buckets.push(Arc::clone(&bucket));
         let task = format!("scanning bucket `{}`", bucket.target().name);
-        let job = Arc::new(ScanJob {
-            bucket,
-            listing,
-            names: names.cloned(),
-            deadline: scan_deadline,
-            meter,
-            metrics: metrics.clone(),
-        });
+        let job =
+            Arc::new(ScanJob { bucket, listing, names: names.clone(), deadline: scan_deadline, meter, metrics: metrics.clone() });
         let (clock, stop) = (clock.clone(), stop.clone());
         let run = async move {
             repeat(scan_interval, &runs, &clock, &stop, || Arc::clone(&job).run()).await;
@@ -79,22 +74,39 @@ pub fn build(
 struct ScanJob {
     bucket: Arc<Bucket>,
     listing: Listing,
-    names: Option<Names>,
+    names: Names,
     deadline: Duration,
     meter: Meter,
     metrics: ScanMetrics,
 }
 
 impl ScanJob {
+    /// True if the scan was complete.
     async fn run(self: Arc<Self>) -> bool {
         let target = self.bucket.target();
         self.bucket.scan_started();
-        let result = scan(&self.listing, &target.prefix, &target.clusters, self.names.as_ref(), &self.meter, self.deadline).await;
-        if let Err(error) = &result {
-            self.metrics.failed(&target.name, error.reason);
-        }
-        self.bucket.scan_finished(result)
+        let start = Instant::now();
+        let scanned = scan(&self.listing, &target.prefix, &target.clusters, &self.names, &self.meter, self.deadline).await;
+        let published = match scanned {
+            Ok(count) => publish(Arc::clone(&self.bucket), count, start).await,
+            Err(error) => Err(error),
+        };
+        published
+            .map_err(|error| {
+                let reason = error.reason;
+                self.bucket.scan_failed(error);
+                self.metrics.failed(&target.name, reason);
+            })
+            .is_ok()
     }
+}
+
+/// Renders and publishes a complete scan, on a thread that may be busy for as long as a hundred thousand clusters take.
+async fn publish(bucket: Arc<Bucket>, count: Count, start: Instant) -> Result<(), ScanError> {
+    let publishing = tokio::task::spawn_blocking(move || bucket.scan_completed(count.finish(), start.elapsed()));
+    publishing
+        .await
+        .map_err(|error| ScanError { reason: INTERNAL, message: format!("the result could not be published: {error}") })
 }
 
 struct InventoryPanel {

@@ -43,7 +43,8 @@ pub async fn config(kubeconfig: Option<&Path>) -> Result<Config, ConnectError> {
         Some(path) => {
             let failed = |error: kube::config::KubeconfigError| ConnectError::Kubeconfig {
                 path: path.into(),
-                reason: crate::http::chain(&error),
+                // Further lines are an excerpt, which may hold a token.
+                reason: crate::http::chain(&error).lines().next().unwrap_or_default().to_owned(),
             };
             let file = Kubeconfig::read_from(path).map_err(failed)?;
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)?

@@ -1,11 +1,12 @@
 //! From start to exit: background tasks that are missed when they die, signals, and an end within a grace period.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,8 @@ const GRACE: Duration = Duration::from_secs(25);
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     stop: CancellationToken,
-    tasks: JoinSet<(String, anyhow::Result<()>)>,
+    tasks: JoinSet<anyhow::Result<()>>,
+    names: HashMap<Id, String>,
 }
 
 impl Lifecycle {
@@ -27,54 +29,52 @@ impl Lifecycle {
 
     /// Starts a task that is to run until the stop. One that ends earlier, well or not, ends the process.
     pub fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        let name = name.into();
-        self.tasks.spawn(async move {
-            let result = tokio::spawn(task).await.unwrap_or_else(|error| Err(died(&error)));
-            (name, result)
-        });
+        let task = self.tasks.spawn(task);
+        self.names.insert(task.id(), name.into());
     }
 
-    /// Waits for SIGTERM, SIGINT, the stop token or a dead task; then asks all tasks to stop and waits for them.
+    /// Waits for SIGTERM, SIGINT, the stop token or a dead task; then asks all tasks to stop and waits for them. A second signal ends the wait.
     ///
     /// # Errors
     /// When a task ended before it was asked to, or did not end within the grace period.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let stop = self.stop.clone();
         let dead = tokio::select! {
             _ = terminate.recv() => { tracing::info!("stopping on SIGTERM"); None }
             _ = interrupt.recv() => { tracing::info!("stopping on SIGINT"); None }
-            () = self.stop.cancelled() => None,
-            Some(joined) = self.tasks.join_next() => Some(joined),
+            () = stop.cancelled() => None,
+            Some((name, result)) = self.next() => Some(match result {
+                Ok(()) => anyhow!("{name} ended although nobody asked it to"),
+                Err(error) => error.context(format!("{name} died")),
+            }),
         };
-        self.stop.cancel();
-        let drained = timeout(GRACE, self.drain())
-            .await
-            .unwrap_or_else(|_| Err(anyhow!("tasks did not stop within {} s", GRACE.as_secs())));
-        self.tasks.abort_all();
-        match dead {
-            None => drained,
-            Some(Ok((name, Ok(())))) => Err(anyhow!("{name} ended although nobody asked it to")),
-            Some(Ok((name, Err(error)))) => Err(error.context(format!("{name} died"))),
-            Some(Err(error)) => Err(died(&error)),
-        }
+        stop.cancel();
+        let drained = tokio::select! {
+            drained = timeout(GRACE, self.drain()) => drained.unwrap_or_else(|_| Err(anyhow!("tasks did not stop within {} s", GRACE.as_secs()))),
+            _ = terminate.recv() => Err(anyhow!("a second signal came before all tasks had stopped")),
+            _ = interrupt.recv() => Err(anyhow!("a second signal came before all tasks had stopped")),
+        };
+        dead.map_or(drained, Err)
     }
 
     async fn drain(&mut self) -> anyhow::Result<()> {
         let mut first = Ok(());
-        while let Some(joined) = self.tasks.join_next().await {
-            let result = match joined {
-                Ok((name, result)) => result.with_context(|| format!("{name} failed while stopping")),
-                Err(error) => Err(died(&error)),
-            };
-            first = first.and(result);
+        while let Some((name, result)) = self.next().await {
+            first = first.and(result.with_context(|| format!("{name} failed while stopping")));
         }
         first
     }
-}
 
-fn died(error: &JoinError) -> anyhow::Error {
-    anyhow!("the task {error}")
+    /// The next task that ends, and how.
+    async fn next(&mut self) -> Option<(String, anyhow::Result<()>)> {
+        let (id, result) = match self.tasks.join_next_with_id().await? {
+            Ok((id, result)) => (id, result),
+            Err(error) => (error.id(), Err(anyhow!("the task {error}"))),
+        };
+        Some((self.names.remove(&id).unwrap_or_default(), result))
+    }
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ pub enum Cursor {
 #[derive(Debug)]
 pub enum Listing {
     /// An S3 server.
-    S3(Bucket),
+    S3(Box<Bucket>),
     /// A local folder.
     Folder(Folder),
 }
@@ -156,7 +156,7 @@ impl Listing {
         aws::check_bucket_name(bucket)?;
         match options.endpoint()? {
             Endpoint::Folder(root) => Ok(Self::Folder(Folder::new(root.join(bucket), prefix))),
-            endpoint => Ok(Self::S3(Bucket::new(options, &endpoint, bucket, prefix)?)),
+            endpoint => Ok(Self::S3(Box::new(Bucket::new(options, &endpoint, bucket, prefix)?))),
         }
     }
 
@@ -187,7 +187,7 @@ impl Listing {
                 let page = bucket.page(&Cursor::Start, None).await?;
                 Ok((page.len(), page.truncated))
             }
-            Self::Folder(folder) => folder.probe(),
+            Self::Folder(folder) => folder.probe().await,
         }
     }
 }
@@ -195,19 +195,22 @@ impl Listing {
 /// The serial lister: page after page by continuation token.
 async fn list_pages(bucket: &Bucket, tally: &mut impl Tally, meter: &Meter) -> Result<(), ListError> {
     let mut cursor = Cursor::Start;
-    let mut first_key: Option<Vec<u8>> = None;
+    // First keys of the first page and of the last one.
+    let mut first_keys: Option<(Vec<u8>, Vec<u8>)> = None;
     let mut empty_pages = 0;
     loop {
         let mut page = bucket.page(&cursor, Some(&meter.requests)).await?;
         let invalid = |what: &str| Err(ListError::new(Reason::InvalidResponse, format!("{}: {what}", bucket.location())));
         if let Some(object) = page.objects().next() {
-            match &first_key {
-                None => first_key = Some(object.key.to_vec()),
-                Some(first) if first == object.key => {
-                    return invalid("the server ignores the continuation token and starts again");
-                }
-                Some(_) => {}
+            let (first, last) = first_keys.get_or_insert_with(Default::default);
+            if object.key == first.as_slice() && cursor != Cursor::Start || object.key == last.as_slice() && !last.is_empty() {
+                return invalid("the server answers the continuation token with a page that has been read already");
             }
+            if cursor == Cursor::Start {
+                first.extend_from_slice(object.key);
+            }
+            last.clear();
+            last.extend_from_slice(object.key);
         }
         for object in page.objects() {
             if !object.key.starts_with(bucket.prefix()) {

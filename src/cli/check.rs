@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use anyhow::anyhow;
 
-use super::serve::{ServeArgs, environment};
+use super::environment::Environment;
+use super::serve::ServeArgs;
 use crate::app::Failure;
 use crate::config::Config;
 use crate::inventory::{InventoryConfigError, TargetConfig};
@@ -13,7 +14,7 @@ use crate::listing::Listing;
 
 /// Prints a line per connection. Fails if any does.
 pub(super) async fn check(args: ServeArgs) -> Result<(), Failure> {
-    let config = args.load(environment)?;
+    let config = args.load(&Environment::of_process())?;
     say("ok    the configuration");
     let mut failed = 0;
     if config.needs_cluster_names() {

@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use jiff::Timestamp;
+use url::Url;
 
 use crate::app::{App, Failure};
 use crate::aws::S3Options;
@@ -50,10 +51,13 @@ pub(super) async fn demo(args: DemoArgs) -> Result<(), Failure> {
 async fn run(address: &str, folder: &Path) -> Result<(), Failure> {
     let folder = std::path::absolute(folder).map_err(Failure::usage)?;
     let bucket = folder.join(BUCKET);
+    let endpoint =
+        Url::from_directory_path(&folder).map_err(|()| Failure::usage(anyhow!("{} is no folder", folder.display())))?;
+    claim(&folder, &bucket)?;
     fill(&bucket).with_context(|| format!("cannot make the sample bucket {}", bucket.display())).map_err(Failure::Runtime)?;
     let settings = Settings {
         address: Some(address.to_owned()),
-        s3: S3Options { endpoint: Some(format!("file://{}", folder.display())), ..Default::default() },
+        s3: S3Options { endpoint: Some(endpoint.to_string()), ..Default::default() },
         inventory: InventorySection {
             clusters: Some(CLUSTERS.map(str::to_owned).to_vec()),
             scan_interval: Some(Duration::from_secs(10)),
@@ -66,6 +70,17 @@ async fn run(address: &str, folder: &Path) -> Result<(), Failure> {
     let mut app = App::build(config, Clock::system()).await?;
     app.spawn("the sample backups", keep_fresh(bucket));
     app.run().await.map_err(Failure::Runtime)
+}
+
+/// The demo replaces what is in its bucket, so a bucket that no demo has made is left alone.
+fn claim(folder: &Path, bucket: &Path) -> Result<(), Failure> {
+    let marker = folder.join(".kube-s3-exporter-demo");
+    if bucket.exists() && !marker.exists() {
+        return Err(Failure::usage(anyhow!("{} exists and was not made by a demo; choose another --folder", bucket.display())));
+    }
+    let mark =
+        || fs::create_dir_all(folder).and_then(|()| fs::write(&marker, "Folders beside this file are replaced by the demo.\n"));
+    mark().with_context(|| format!("cannot write {}", marker.display())).map_err(Failure::Runtime)
 }
 
 /// Fills `bucket` with backups that look back from now. Files of an earlier demo are replaced.
@@ -123,5 +138,17 @@ mod tests {
         names.sort();
         assert_eq!(names.len(), 19);
         assert!(!names.iter().any(|name| name.starts_with("oslo") || name.starts_with("left")));
+    }
+
+    #[test]
+    fn somebody_elses_bucket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = folder.path().join(BUCKET);
+        fs::create_dir(&bucket).unwrap();
+        assert!(matches!(claim(folder.path(), &bucket), Err(Failure::Usage(_))));
+        fs::remove_dir(&bucket).unwrap();
+        claim(folder.path(), &bucket).unwrap();
+        fs::create_dir(&bucket).unwrap();
+        claim(folder.path(), &bucket).unwrap();
     }
 }

@@ -71,10 +71,17 @@ fn what_is_wrong_is_told_with_its_path() {
         ("- a\n- b\n", "the file: "),
         ("address: nowhere", "`nowhere` is no address"),
         ("address: ':70000'", "`:70000` is no address"),
+        ("address: '::1:9340'", "`::1:9340` is no address"),
         (
             "inventory: {clusters: [a], cluster_pattern: b}",
             "bucket `kubermatic-etcd-backups`: cluster names are given and a cluster pattern too",
         ),
+        ("inventory: {clusters: []}", "bucket `kubermatic-etcd-backups`: the list of clusters is empty"),
+        (
+            "inventory: {cluster_pattern: '(?P<cluster>.)', max_clusters: 0}",
+            "bucket `kubermatic-etcd-backups`: max_clusters is 0",
+        ),
+        ("address: a\naddress: b", "the file: duplicate mapping key: address"),
         ("inventory: {clusters: ['']}", "bucket `kubermatic-etcd-backups`: an empty cluster name"),
         ("inventory: {cluster_pattern: '('}", "bucket `kubermatic-etcd-backups`: the cluster pattern is no regular expression: "),
         ("inventory: {cluster_pattern: '(.*)'}", "bucket `kubermatic-etcd-backups`: the cluster pattern has no group"),
@@ -94,6 +101,8 @@ fn what_is_wrong_is_told_with_its_path() {
 fn a_secret_in_a_wrong_place_is_not_repeated() {
     let error = resolve("s3: {secret_access_key: {nested: hunter2}}").unwrap_err();
     assert!(error.starts_with("s3.secret_access_key: ") && !error.contains("hunter2"), "{error}");
+    let error = resolve("s3: {secret_access_key hunter2}").unwrap_err();
+    assert!(error.contains("unknown field `secret_access_key`") && !error.contains("hunter2"), "{error}");
 }
 
 #[test]

@@ -25,6 +25,12 @@ pub enum InventoryConfigError {
     /// Two sources of names.
     #[error("{0}: cluster names are given and a cluster pattern too; choose one")]
     TwoSources(String),
+    /// A list of names without a name.
+    #[error("{0}: the list of clusters is empty; name some, or leave it out to ask Kubernetes")]
+    NoNames(String),
+    /// A pattern that may create no cluster.
+    #[error("{0}: max_clusters is 0, so the cluster pattern could not create any")]
+    NoRoom(String),
     /// A name that no key can begin with.
     #[error("{0}: an empty cluster name")]
     EmptyName(String),
@@ -217,6 +223,7 @@ impl InventorySection {
         let place = || format!("bucket `{name}`");
         let clusters = match (names, pattern) {
             (Some(_), Some(_)) => return Err(InventoryConfigError::TwoSources(place())),
+            (Some(names), None) if names.is_empty() => return Err(InventoryConfigError::NoNames(place())),
             (Some(names), None) if names.iter().any(String::is_empty) => return Err(InventoryConfigError::EmptyName(place())),
             (Some(names), None) => ClusterSource::Names(names, rule),
             (None, Some(pattern)) => self.pattern(&pattern, place)?,
@@ -235,6 +242,9 @@ impl InventorySection {
 
     fn pattern(&self, pattern: &str, place: impl Fn() -> String) -> Result<ClusterSource, InventoryConfigError> {
         let most = self.max_clusters.unwrap_or(DEFAULT_MAX_CLUSTERS);
+        if most == 0 {
+            return Err(InventoryConfigError::NoRoom(place()));
+        }
         let regex = Regex::new(pattern).map_err(|error| InventoryConfigError::Pattern(place(), one_line(&error.to_string())))?;
         PatternOwners::new(&regex, most).ok_or_else(|| InventoryConfigError::NoGroup(place()))?;
         Ok(ClusterSource::Pattern(regex, most))

@@ -9,6 +9,7 @@ use crate::listing::{Meter, Reason};
 /// Reasons that are not the listing's.
 pub(super) const CLUSTERS_UNKNOWN: &str = "clusters_unknown";
 pub(super) const DEADLINE: &str = "deadline";
+pub(super) const INTERNAL: &str = "internal";
 
 /// Metrics of the scans of all buckets.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ impl ScanMetrics {
     pub(super) fn target(&self, target: &TargetConfig) -> (TargetMetrics, Meter) {
         let bucket = [target.name.as_str()];
         self.backup_interval.with_label_values(&bucket).set(target.backup_interval.as_secs_f64());
-        for reason in Reason::ALL.iter().map(|reason| reason.as_str()).chain([CLUSTERS_UNKNOWN, DEADLINE]) {
+        for reason in Reason::ALL.iter().map(|reason| reason.as_str()).chain([CLUSTERS_UNKNOWN, DEADLINE, INTERNAL]) {
             self.errors.with_label_values(&[bucket[0], reason]);
         }
         let meter = Meter {

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::config::ClusterSource;
 use super::metrics::{CLUSTERS_UNKNOWN, DEADLINE};
 use super::owners::{NameOwners, Owners, PatternOwners};
-use super::stats::{Count, Inventory};
+use super::stats::Count;
 use crate::k8s::Names;
 use crate::listing::{ListError, Listing, Meter};
 use crate::time::humanize;
@@ -30,19 +30,19 @@ impl From<ListError> for ScanError {
     }
 }
 
-/// Scans the whole bucket within `deadline`.
+/// Counts the whole bucket within `deadline`.
 pub(super) async fn scan(
     listing: &Listing,
     prefix: &str,
     clusters: &ClusterSource,
-    names: Option<&Names>,
+    names: &Names,
     meter: &Meter,
     deadline: Duration,
-) -> Result<Inventory, ScanError> {
+) -> Result<Count, ScanError> {
     let scan = async {
         let mut count = Count::new(owners(clusters, names).await?, prefix.len());
         listing.list(&mut count, meter).await?;
-        Ok(count.finish())
+        Ok(count)
     };
     let too_long =
         || ScanError { reason: DEADLINE, message: format!("the scan took longer than its deadline of {}", humanize(deadline)) };
@@ -50,7 +50,7 @@ pub(super) async fn scan(
 }
 
 /// The rule for this scan. Names of a watch are those of its last complete list and what has changed since, however long ago that is.
-async fn owners(clusters: &ClusterSource, names: Option<&Names>) -> Result<Owners, ScanError> {
+async fn owners(clusters: &ClusterSource, names: &Names) -> Result<Owners, ScanError> {
     let unknown = || ScanError {
         reason: CLUSTERS_UNKNOWN,
         message: "the Kubernetes API has not told the names of the clusters yet; see the log and s3exporter_watch_errors_total"
@@ -60,7 +60,7 @@ async fn owners(clusters: &ClusterSource, names: Option<&Names>) -> Result<Owner
         ClusterSource::Names(names, rule) => Ok(Owners::Names(NameOwners::new(names, *rule))),
         ClusterSource::Pattern(pattern, most) => PatternOwners::new(pattern, *most).map(Owners::Pattern).ok_or_else(unknown),
         ClusterSource::Kubernetes(rule) => {
-            let mut names = names.cloned().ok_or_else(unknown)?;
+            let mut names = names.clone();
             let listed = timeout(NAMES_PATIENCE, names.wait_for(Option::is_some)).await;
             let listed = listed.ok().and_then(Result::ok).and_then(|names| names.clone()).ok_or_else(unknown)?;
             Ok(Owners::Names(NameOwners::new(listed.iter(), *rule)))

@@ -4,7 +4,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::config::TargetConfig;
 use super::results::{Rendered, compose, query_success, render};
@@ -31,13 +30,15 @@ pub(super) struct Bucket {
 pub(super) struct State {
     /// The last complete result.
     pub(super) result: Option<Arc<ScanResult>>,
-    /// Of the scan that is running or ran last.
-    pub(super) last_start: Option<(Timestamp, Instant)>,
+    /// Start of the scan that is running or ran last.
+    pub(super) last_start: Option<Timestamp>,
     pub(super) running: bool,
     pub(super) consecutive_failures: u32,
     /// Of the last finished scan, if it failed.
     pub(super) error: Option<(Timestamp, Arc<ScanError>)>,
-    failures: u32,
+    /// Scanned completely once, or failed three times: no longer a reason to wait.
+    settled: bool,
+    /// `kubermatic_s3_query_success`, where the bucket has it and a scan has finished.
     success: Option<Fragment>,
 }
 
@@ -73,61 +74,56 @@ impl Bucket {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Scanned completely once, or failed three times.
     pub(super) fn is_settled(&self) -> bool {
-        let state = self.state();
-        state.result.is_some() || state.failures >= SETTLED_FAILURES
+        self.state().settled
     }
 
     pub(super) fn scan_started(&self) {
         let now = self.clock.now();
         self.update(|state| {
-            state.last_start = Some((now, Instant::now()));
+            state.last_start = Some(now);
             state.running = true;
         });
     }
 
-    /// Publishes a complete result, or notes and logs the error. True for a complete one.
-    pub(super) fn scan_finished(&self, result: Result<Inventory, ScanError>) -> bool {
-        let now = self.clock.now();
-        let took = self.state().last_start.map(|(_, start)| start.elapsed()).unwrap_or_default();
+    /// Renders and publishes a complete result.
+    pub(super) fn scan_completed(&self, inventory: Inventory, took: Duration) {
         let bucket = self.target.name.as_str();
-        match result {
-            Ok(inventory) => {
-                let objects = self.objects_seen();
-                tracing::debug!(bucket, objects, clusters = inventory.clusters.len(), seconds = took.as_secs_f64(), "scanned");
-                let rendered = render(&inventory, bucket, self.target.kubermatic_metrics);
-                let result = Arc::new(ScanResult { inventory, at: now, took, rendered });
-                let recovered = self.update(|state| {
-                    state.result = Some(result);
-                    state.error = None;
-                    std::mem::take(&mut state.consecutive_failures)
-                });
-                if recovered > 0 {
-                    tracing::info!(bucket, failures = recovered, "scanned completely again");
-                }
-                self.finish(true)
-            }
-            Err(error) => {
-                let consecutive = self.update(|state| {
-                    state.failures = state.failures.saturating_add(1);
-                    state.consecutive_failures = state.consecutive_failures.saturating_add(1);
-                    state.consecutive_failures
-                });
-                tracing::warn!(bucket, reason = error.reason, %error, consecutive, "the scan failed; the last complete result stays");
-                self.update(|state| state.error = Some((now, Arc::new(error))));
-                self.finish(false)
-            }
+        let (objects, clusters) = (self.objects_seen(), inventory.clusters.len());
+        let rendered = render(&inventory, bucket, self.target.kubermatic_metrics);
+        let result = Arc::new(ScanResult { inventory, at: self.clock.now(), took, rendered });
+        let failures = self.update(|state| {
+            state.result = Some(result);
+            state.error = None;
+            state.running = false;
+            state.settled = true;
+            state.success = self.success(true);
+            std::mem::take(&mut state.consecutive_failures)
+        });
+        tracing::debug!(bucket, objects, clusters, seconds = took.as_secs_f64(), "scanned");
+        if failures > 0 {
+            tracing::info!(bucket, failures, "scanned completely again");
         }
     }
 
-    fn finish(&self, success: bool) -> bool {
-        let fragment = self.target.kubermatic_metrics.then(|| query_success(success));
-        self.update(|state| {
-            state.success = fragment;
+    /// Notes and logs the error; the last complete result stays.
+    pub(super) fn scan_failed(&self, error: ScanError) {
+        let error = Arc::new(error);
+        let now = self.clock.now();
+        let consecutive = self.update(|state| {
+            state.error = Some((now, Arc::clone(&error)));
             state.running = false;
+            state.consecutive_failures = state.consecutive_failures.saturating_add(1);
+            state.settled |= state.consecutive_failures >= SETTLED_FAILURES;
+            state.success = self.success(false);
+            state.consecutive_failures
         });
-        success
+        let bucket = self.target.name.as_str();
+        tracing::warn!(bucket, reason = error.reason, %error, consecutive, "the scan failed; the last complete result stays");
+    }
+
+    fn success(&self, success: bool) -> Option<Fragment> {
+        self.target.kubermatic_metrics.then(|| query_success(success))
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -78,7 +78,7 @@ fn bucket_health(bucket: &Bucket, state: &State) -> Value {
     json!({
         "state": condition,
         "location": bucket.location(),
-        "last_attempt": state.last_start.map(|(at, _)| at.to_string()),
+        "last_attempt": state.last_start.map(|at| at.to_string()),
         "last_success": state.result.as_ref().map(|result| result.at.to_string()),
         "clusters": state.result.as_ref().map(|result| result.inventory.clusters.len()),
         "consecutive_failures": state.consecutive_failures,

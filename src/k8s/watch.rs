@@ -94,7 +94,7 @@ pub fn watch_names(
     clock: Clock,
     mut index: NameIndex,
     stop: CancellationToken,
-) -> Result<impl Future<Output = anyhow::Result<()>> + Send + 'static, ConnectError> {
+) -> Result<impl Future<Output = anyhow::Result<()>> + Send + use<>, ConnectError> {
     let name = resource.plural.clone();
     metrics.synced.with_label_values(&[&name]).set(0);
     metrics.objects.with_label_values(&[&name]).set(0);

@@ -6,25 +6,32 @@ use std::fs::{self, DirEntry, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::{ListError, Meter, Page, Reason, Tally, count_page};
 
 /// As many objects as on a page of S3.
 const PAGE: usize = 1_000;
 
+/// Linux' number for too many symbolic links, which `std` has no stable kind for.
+const ELOOP: i32 = 40;
+
 /// A folder, listed below a prefix.
 #[derive(Debug, Clone)]
 pub struct Folder {
     root: PathBuf,
     prefix: String,
+    /// Held by the walk that is going on. One on a dead mount may outlive its scan.
+    walking: Arc<Mutex<()>>,
 }
 
 impl Folder {
     pub(super) fn new(root: PathBuf, prefix: &str) -> Self {
-        Self { root, prefix: prefix.to_owned() }
+        Self { root, prefix: prefix.to_owned(), walking: Arc::default() }
     }
 
     pub(super) fn location(&self) -> String {
@@ -32,23 +39,17 @@ impl Folder {
         if self.prefix.is_empty() { url } else { format!("{url} (prefix {:?})", self.prefix) }
     }
 
-    pub(super) fn probe(&self) -> Result<(usize, bool), ListError> {
-        let entries = fs::read_dir(&self.root).map_err(|error| self.failure(&self.root, &error))?;
-        Ok((entries.take(PAGE).count(), false))
+    /// Walks until the first page is full. Gives its number of objects, and whether there may be more.
+    pub(super) async fn probe(&self) -> Result<(usize, bool), ListError> {
+        let (mut pages, walk) = self.walk();
+        match pages.recv().await {
+            Some(page) => Ok((page.len(), page.len() == PAGE)),
+            None => self.outcome(walk).await.map(|()| (0, false)),
+        }
     }
 
-    /// Walks on a thread of its own, two pages ahead at most; the walk ends when this future is dropped.
     pub(super) async fn list(&self, tally: &mut impl Tally, meter: &Meter) -> Result<(), ListError> {
-        let (sender, mut pages) = mpsc::channel(2);
-        let folder = self.clone();
-        let walk = tokio::task::spawn_blocking(move || {
-            let mut walk = Walk { prefix: folder.prefix.as_bytes(), page: Page::default(), pages: sender };
-            let walked = walk.folder(&folder.root, &mut Vec::new()).map_err(|(path, error)| folder.failure(&path, &error))?;
-            if let Some(()) = walked {
-                walk.send();
-            }
-            Ok(())
-        });
+        let (mut pages, walk) = self.walk();
         meter.requests.inc();
         while let Some(page) = pages.recv().await {
             for object in page.objects() {
@@ -56,8 +57,31 @@ impl Folder {
             }
             count_page(meter, page.len());
         }
-        walk.await
-            .unwrap_or_else(|error| Err(ListError::new(Reason::Folder, format!("the walk of {} died: {error}", self.location()))))
+        self.outcome(walk).await
+    }
+
+    /// Walks on a thread of its own, two pages ahead at most; the walk ends soon after its receiver is dropped.
+    fn walk(&self) -> (mpsc::Receiver<Page>, JoinHandle<Result<(), ListError>>) {
+        let (sender, pages) = mpsc::channel(2);
+        let folder = self.clone();
+        let walk = tokio::task::spawn_blocking(move || {
+            let Ok(_walking) = folder.walking.try_lock() else {
+                let text = format!("listing {}: an earlier walk has not ended yet; is a mount dead?", folder.location());
+                return Err(ListError::new(Reason::Folder, text));
+            };
+            let mut walk = Walk { prefix: folder.prefix.as_bytes(), page: Page::default(), pages: sender };
+            let walked = walk.folder(&folder.root, &mut Vec::new()).map_err(|(path, error)| folder.failure(&path, &error))?;
+            if let Some(()) = walked {
+                walk.send();
+            }
+            Ok(())
+        });
+        (pages, walk)
+    }
+
+    async fn outcome(&self, walk: JoinHandle<Result<(), ListError>>) -> Result<(), ListError> {
+        let died = |error| ListError::new(Reason::Folder, format!("the walk of {} died: {error}", self.location()));
+        walk.await.unwrap_or_else(|error| Err(died(error)))
     }
 
     fn failure(&self, path: &Path, error: &io::Error) -> ListError {
@@ -84,13 +108,16 @@ impl Walk<'_> {
         };
         let mut children = Vec::new();
         for entry in entries {
+            if self.pages.is_closed() {
+                return Ok(None);
+            }
             let entry = entry.map_err(unreadable)?;
             let is_link = entry.file_type().map_err(unreadable)?.is_symlink();
             match fs::metadata(entry.path()) {
                 // A link to a file is an object; a link to a folder might lead back up.
                 Ok(metadata) if is_link && metadata.is_dir() => {}
                 Ok(metadata) => children.push((sort_name(&entry, &metadata), metadata)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ELOOP) => {}
                 Err(error) => return Err((entry.path(), error)),
             }
         }
@@ -183,7 +210,7 @@ mod tests {
         for (path, content) in [("a/z", "12"), ("a-b", "1"), ("a0", ""), ("é", "é")] {
             fs::write(root.path().join(path), content).unwrap();
         }
-        for (target, link) in [("nowhere", "dangling"), ("..", "a/up"), ("a-b", "link")] {
+        for (target, link) in [("nowhere", "dangling"), ("loop", "loop"), ("..", "a/up"), ("a-b", "link")] {
             std::os::unix::fs::symlink(target, root.path().join(link)).unwrap();
         }
         assert_eq!(keys(root.path(), "").await.unwrap(), ["a-b 1", "a/z 2", "a0 0", "link 1", "é 2"]);
@@ -200,6 +227,14 @@ mod tests {
         let listed = keys(root.path(), "").await.unwrap();
         assert_eq!(listed.len(), 2_500);
         assert!(listed.is_sorted());
+        let folder = Folder::new(root.path().to_owned(), "");
+        assert_eq!(folder.probe().await.unwrap(), (1_000, true));
+        assert_eq!(Folder::new(root.path().to_owned(), "no").probe().await.unwrap(), (0, false));
+        // A walk that has not ended is not joined by another one.
+        let walking = Arc::clone(&folder.walking);
+        let held = tokio::task::spawn_blocking(move || std::mem::forget(walking.lock().unwrap()));
+        held.await.unwrap();
+        assert!(folder.probe().await.unwrap_err().message.contains("has not ended"));
     }
 
     #[tokio::test]

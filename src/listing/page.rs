@@ -25,15 +25,19 @@ pub enum PageError {
     #[error("not a list page: {0}")]
     Unexpected(&'static str),
     /// S3's error document, which may come with any status, 200 included.
-    #[error("{code}: {message}")]
-    ErrorDocument {
-        /// Such as `SlowDown`.
-        code: String,
-        /// S3's own explanation.
-        message: String,
-        /// The region that the bucket is in, where the server says so.
-        region: Option<String>,
-    },
+    #[error("{}: {}", .0.code, .0.message)]
+    ErrorDocument(ErrorDocument),
+}
+
+/// What S3 answers instead of a page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ErrorDocument {
+    /// Such as `SlowDown`.
+    pub code: String,
+    /// S3's own explanation.
+    pub message: String,
+    /// The region that the bucket is in, where the server says so.
+    pub region: Option<String>,
 }
 
 /// A page, with the bytes that its objects are spans of.
@@ -99,7 +103,7 @@ impl Page {
         let root = root_element(&mut reader)?;
         match root {
             b"ListBucketResult" => {}
-            b"Error" => return Err(error_document(reader, root)),
+            b"Error" => return Err(error_document(reader, root)?.into()),
             _ => return Err(PageError::Unexpected("the root element is not ListBucketResult")),
         }
         let mut truncated = None;
@@ -154,11 +158,17 @@ impl Page {
     }
 }
 
+impl From<ErrorDocument> for PageError {
+    fn from(document: ErrorDocument) -> Self {
+        Self::ErrorDocument(document)
+    }
+}
+
 /// Reads an error document, as S3 sends it with a 4xx or 5xx. `None` if `body` is something else.
-pub(super) fn read_error_document(body: &[u8]) -> Option<PageError> {
+pub(super) fn read_error_document(body: &[u8]) -> Option<ErrorDocument> {
     let mut reader = Reader::new(body);
     let root = root_element(&mut reader).ok()?;
-    (root == b"Error").then(|| error_document(reader, root))
+    if root == b"Error" { error_document(reader, root).ok() } else { None }
 }
 
 fn root_element<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], PageError> {
@@ -172,14 +182,15 @@ fn root_element<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], PageError> {
     }
 }
 
-fn error_document(mut reader: Reader<'_>, root: &[u8]) -> PageError {
-    let (mut code, mut message, mut region) = (String::new(), String::new(), None);
+/// One that is cut off behind its code still says what matters.
+fn error_document(mut reader: Reader<'_>, root: &[u8]) -> Result<ErrorDocument, PageError> {
+    let mut document = ErrorDocument::default();
     let mut read = || -> Result<(), PageError> {
         loop {
             match reader.require()? {
-                Token::Open(b"Code") => code = owned_text(&mut reader, b"Code")?,
-                Token::Open(b"Message") => message = owned_text(&mut reader, b"Message")?,
-                Token::Open(b"Region") => region = Some(owned_text(&mut reader, b"Region")?),
+                Token::Open(b"Code") => document.code = owned_text(&mut reader, b"Code")?,
+                Token::Open(b"Message") => document.message = owned_text(&mut reader, b"Message")?,
+                Token::Open(b"Region") => document.region = Some(owned_text(&mut reader, b"Region")?),
                 Token::Open(other) => reader.skip_element(other)?,
                 Token::Close(name) => return Ok(reader.expect_name(root, name)?),
                 Token::Text(_) | Token::Literal(_) => {}
@@ -187,8 +198,8 @@ fn error_document(mut reader: Reader<'_>, root: &[u8]) -> PageError {
         }
     };
     match read() {
-        Err(error) if code.is_empty() => error,
-        _ => PageError::ErrorDocument { code, message, region },
+        Err(error) if document.code.is_empty() => Err(error),
+        _ => Ok(document),
     }
 }
 

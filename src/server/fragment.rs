@@ -32,6 +32,11 @@ impl Fragment {
         crc.update(&plain);
         Self { deflated: deflate(&plain).into(), checksum: Arc::new(crc), plain: plain.into() }
     }
+
+    /// For a body that will not be compressed.
+    pub(super) fn plain(plain: Vec<u8>) -> Self {
+        Self { plain: plain.into(), deflated: Bytes::new(), checksum: Arc::default() }
+    }
 }
 
 /// A body of all `fragments`, with its length.
@@ -67,7 +72,8 @@ fn deflate(plain: &[u8]) -> Vec<u8> {
         match status {
             // Room left in the output means that the flush is complete.
             Ok(Status::Ok | Status::BufError) if all_in && out.len() < out.capacity() => break,
-            _ => out.reserve(out.capacity().max(64)),
+            Ok(_) => out.reserve(out.capacity().max(64)),
+            Err(error) => unreachable!("deflating from memory to memory: {error}"),
         }
     }
     out.shrink_to_fit();

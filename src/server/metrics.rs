@@ -63,7 +63,7 @@ fn respond(shared: &Shared, gzip: bool) -> Response {
             return (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n")).into_response();
         }
     };
-    let mut fragments = vec![Fragment::new(own.into_bytes())];
+    let mut fragments = vec![if gzip { Fragment::new(own.into_bytes()) } else { Fragment::plain(own.into_bytes()) }];
     fragments.extend(shared.panels.iter().flat_map(|panel| panel.fragments()));
     let (body, length) = body(&fragments, gzip);
     let mut response = ([(header::CONTENT_TYPE, CONTENT_TYPE), (header::VARY, "accept-encoding")], body).into_response();

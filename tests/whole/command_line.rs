@@ -22,7 +22,7 @@ fn assert_refused(args: &[&str], expected: &[&str]) {
 
 #[test]
 fn bad_flags() {
-    assert_refused(&["-buckte", "b"], &["--buckte", "--help"]);
+    assert_refused(&["-buckte", "b"], &["--buckte", "'--bucket'", "--help"]);
     assert_refused(&["-bucket"], &["--bucket"]);
     assert_refused(&["--scan-interval", "60"], &["--scan-interval", "30s"]);
     assert_refused(&["--prefix-match=some"], &["--prefix-match", "longest", "all"]);
@@ -30,6 +30,8 @@ fn bad_flags() {
     assert_refused(&["-log-debug=maybe"], &["--log-debug"]);
     assert_refused(&["--cluster=a", "--cluster-pattern=b"], &["--cluster", "--cluster-pattern"]);
     assert_refused(&["--cluster=a", "-endpoint", "ftp://x"], &["ftp://x", "https://"]);
+    assert_refused(&["--cluster=a", "-endpoint", "http://127.0.0.1:1", "--addressing=virtual"], &["host name", "127.0.0.1"]);
+    assert_refused(&["--cluster=a", "--region", "us-east-1\n"], &["us-east-1", "region"]);
     assert_refused(&["--cluster=a", "-bucket", "a/b"], &["a/b", "bucket"]);
     assert_refused(&["--cluster=a", "-address", "9340"], &["9340", "HOST:PORT"]);
     assert_refused(&["--cluster=a", "-access-key-id=half"], &["secret access key", "not"]);
@@ -69,7 +71,35 @@ fn rust_log_and_variables_are_checked_too() {
     let output = command(&["--cluster=a"]).env("RUST_LOG", "=loud=").output().unwrap();
     assert!(refusal(&output).contains("RUST_LOG"));
     let output = command(&["--cluster=a"]).env("LOG_FORMAT", "xml").output().unwrap();
-    assert!(refusal(&output).contains("xml"));
+    assert!(refusal(&output).contains("LOG_FORMAT"));
+    let output = command(&["--cluster=a"]).env("AWS_REGION", "us-east-1\n").output().unwrap();
+    assert!(refusal(&output).contains("region"));
+}
+
+#[test]
+fn no_secret_is_ever_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    fs::write(&kubeconfig, "users:\n- user:\n    token: hunter2\n    bad: [\n").unwrap();
+    let cases: [&[&str]; 3] = [
+        &["--cluster=a", "-endpoint=http://:hunter2@host"],
+        &["--cluster=a", "-endpoint=ftp://user:hunter2@host"],
+        &["-kubeconfig", kubeconfig.to_str().unwrap()],
+    ];
+    for case in cases {
+        let text = refusal(&run(case));
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_demo_leaves_a_bucket_alone_that_it_has_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("kubermatic-etcd-backups/prod-backup");
+    fs::create_dir_all(backup.parent().unwrap()).unwrap();
+    fs::write(&backup, "precious").unwrap();
+    assert_refused(&["demo", "--folder", folder.path().to_str().unwrap()], &["not made by a demo", "--folder"]);
+    assert_eq!(fs::read_to_string(&backup).unwrap(), "precious");
 }
 
 #[test]

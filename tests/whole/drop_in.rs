@@ -60,7 +60,7 @@ fn assert_equal_to_boto3(server: &S3Memory, prefix: &str, label: &str, metrics: 
     let output = Command::new(python().unwrap()).args([script, &wanted.to_string()]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let counted: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let check = |series: &str, expected: &Value| assert_eq!(metrics.value(series), expected.as_f64(), "{series}");
+    let check = |series: &str, expected: &Value| assert_eq!(metrics.value(series), Some(expected.as_f64().unwrap()), "{series}");
     for name in ["orphan_objects", "orphan_bytes", "directory_markers"] {
         check(&format!("s3exporter_inventory_{name}{{bucket=\"{label}\"}}"), &counted[name]);
     }
@@ -75,6 +75,9 @@ fn assert_equal_to_boto3(server: &S3Memory, prefix: &str, label: &str, metrics: 
                 check(&format!("s3exporter_inventory_storage_class_{unit}{{{labels}}}"), &count[unit]);
             }
         }
+        let classes = format!("s3exporter_inventory_storage_class_objects{{bucket=\"{label}\",cluster=\"{cluster}\",");
+        let told = metrics.0.lines().filter(|line| line.starts_with(&classes)).count();
+        assert_eq!(told, expected["classes"].as_object().unwrap().len(), "{classes}");
         if label == BUCKET {
             check(&format!("kubermatic_s3_object_count{{cluster=\"{cluster}\"}}"), &expected["objects"]);
             check(&format!("kubermatic_s3_empty_object_count{{cluster=\"{cluster}\"}}"), &expected["empty_objects"]);

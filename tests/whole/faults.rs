@@ -72,7 +72,7 @@ faults! {
     a_login_page: Fault::Html200 => "invalid_response";
     an_empty_body: Fault::EmptyBody200 => "invalid_response";
     an_endless_body: Fault::EndlessBody => "invalid_response";
-    a_redirect: Fault::Redirect("http://127.0.0.1:9/".into()) => "wrong_region";
+    a_redirect: Fault::Redirect("http://127.0.0.1:9/".into()) => "invalid_response";
     a_truncated_page_without_a_token: Fault::NoNextToken => "invalid_response";
 }
 
@@ -120,6 +120,7 @@ async fn a_bucket_in_another_region_is_followed_or_told() {
     server.fault(FaultRule { when: When::Times(1), fault: Fault::Status(400, "AuthorizationHeaderMalformed") });
     let following = exporter(&server, &[]).await;
     following.until_metric(OBJECTS, 10.0).await;
+    assert!(following.log_lines().iter().any(|line| line.contains("following it there") && line.contains("eu-central-1")));
 
     server.fault(FaultRule { when: When::Always, fault: Fault::Status(301, "PermanentRedirect") });
     let told = exporter(&server, &["--region=us-west-2"]).await;
@@ -154,6 +155,16 @@ async fn a_scan_of_a_stalled_server_fails_within_a_minute() {
     });
     futures::future::join_all(scans).await;
     assert!(start.elapsed() < Duration::from_secs(70), "{:?}", start.elapsed());
+}
+
+/// A clock that is far off, or malice: the process neither waits for ever nor dies.
+#[tokio::test]
+async fn an_absurd_retry_after_is_survived() {
+    let server = S3Pages::start(keys(10)).await;
+    server.fault(FaultRule { when: When::Times(1), fault: Fault::RetryAfter(503, u64::MAX) });
+    let exporter = exporter(&server, &[]).await;
+    let metrics = exporter.until_metric(OBJECTS, 10.0).await;
+    assert_eq!(metrics.value(&errors("throttled")), Some(1.0));
 }
 
 #[tokio::test]

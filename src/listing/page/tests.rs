@@ -100,9 +100,8 @@ fn what_is_no_page_is_refused() {
 #[test]
 fn an_error_document_is_told_with_its_code() {
     let body = "<?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code><Message>Please &lt;reduce&gt;</Message><Region>eu-west-1</Region></Error>";
-    let expected =
-        PageError::ErrorDocument { code: "SlowDown".into(), message: "Please <reduce>".into(), region: Some("eu-west-1".into()) };
-    assert_eq!(keys(body), Err(expected.clone()));
+    let expected = ErrorDocument { code: "SlowDown".into(), message: "Please <reduce>".into(), region: Some("eu-west-1".into()) };
+    assert_eq!(keys(body), Err(PageError::ErrorDocument(expected.clone())));
     assert_eq!(read_error_document(body.as_bytes()), Some(expected));
     assert_eq!(read_error_document(b"<html/>"), None);
 }

@@ -1,0 +1,158 @@
+//! The environment as [`Settings`]: a layer of its own, below the flags and above the file.
+//!
+//! A variable that is set to nothing counts as not set, since that is how a missing value in a manifest looks.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use secrecy::SecretString;
+
+use crate::aws::S3Options;
+use crate::config::{LogSection, Settings};
+use crate::inventory::InventorySection;
+use crate::time::parse_duration;
+
+/// A variable that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the variable {name}: {reason}")]
+pub(super) struct VariableError {
+    name: &'static str,
+    reason: String,
+}
+
+/// Looks variables up.
+pub(super) struct Environment<'a>(Box<Lookup<'a>>);
+
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+impl<'a> Environment<'a> {
+    /// That of the process.
+    pub(super) fn of_process() -> Self {
+        Self::new(|name| std::env::var(name).ok())
+    }
+
+    pub(super) fn new(lookup: impl Fn(&str) -> Option<String> + 'a) -> Self {
+        Self(Box::new(lookup))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(PathBuf::from)
+    }
+
+    /// Everything that can be set so.
+    ///
+    /// # Errors
+    /// Names the variable that cannot be read.
+    pub(super) fn settings(&self) -> Result<Settings, VariableError> {
+        let duration = |name| self.parsed(name, parse_duration);
+        let s3 = S3Options {
+            endpoint: self.first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
+            region_hint: self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
+            addressing: self.choice("S3EXPORTER_ADDRESSING")?,
+            ca_bundle: self.path("S3EXPORTER_CA_BUNDLE"),
+            ..self.key_pair("")
+        };
+        let inventory = InventorySection {
+            scan_interval: duration("S3EXPORTER_SCAN_INTERVAL")?,
+            scan_deadline: duration("S3EXPORTER_SCAN_DEADLINE")?,
+            backup_interval: duration("S3EXPORTER_BACKUP_INTERVAL")?,
+            cluster_pattern: self.text("S3EXPORTER_CLUSTER_PATTERN"),
+            prefix_match: self.choice("S3EXPORTER_PREFIX_MATCH")?,
+            max_clusters: self
+                .parsed("S3EXPORTER_MAX_CLUSTERS", |text| text.parse().map_err(|_| format!("`{text}` is not a number")))?,
+            ..Default::default()
+        };
+        Ok(Settings {
+            address: self.text("S3EXPORTER_ADDRESS"),
+            kubeconfig: self.path("KUBECONFIG"),
+            log: LogSection { format: self.choice("LOG_FORMAT")?, debug: None },
+            s3: s3.or(&self.key_pair("AWS_")),
+            inventory,
+        })
+    }
+
+    fn key_pair(&self, prefix: &str) -> S3Options {
+        let secret = |name: &str| self.text(&format!("{prefix}{name}")).map(SecretString::from);
+        S3Options {
+            access_key_id: secret("ACCESS_KEY_ID"),
+            secret_access_key: secret("SECRET_ACCESS_KEY"),
+            session_token: secret("SESSION_TOKEN"),
+            ..Default::default()
+        }
+    }
+
+    fn first(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| self.text(name))
+    }
+
+    fn parsed<T>(&self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, VariableError> {
+        self.text(name).map(|text| parse(text.trim())).transpose().map_err(|reason| VariableError { name, reason })
+    }
+
+    fn choice<T: ValueEnum>(&self, name: &'static str) -> Result<Option<T>, VariableError> {
+        self.parsed(name, |text| {
+            T::from_str(text, true).map_err(|_| {
+                let choices: Vec<String> = T::value_variants()
+                    .iter()
+                    .filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()))
+                    .collect();
+                format!("`{text}` is none of {}", choices.join(", "))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let lookup = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Environment::new(lookup).settings().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_names_of_kubermatic_stand_over_those_of_aws() {
+        let aws =
+            [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key"), ("AWS_SESSION_TOKEN", "token"), ("AWS_REGION", "r")];
+        let s3 = settings(&aws).unwrap().s3;
+        assert_eq!(s3.session_token.unwrap().expose_secret(), "token");
+        assert_eq!((s3.region, s3.region_hint.as_deref()), (None, Some("r")));
+        let both = [&aws[..], &[("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b")]].concat();
+        let s3 = settings(&both).unwrap().s3;
+        assert_eq!(s3.access_key_id.unwrap().expose_secret(), "a");
+        assert!(s3.session_token.is_none());
+    }
+
+    #[test]
+    fn a_variable_set_to_nothing_is_not_set() {
+        let names = [
+            "ACCESS_KEY_ID",
+            "KUBECONFIG",
+            "S3EXPORTER_SCAN_INTERVAL",
+            "LOG_FORMAT",
+            "S3EXPORTER_MAX_CLUSTERS",
+            "AWS_ENDPOINT_URL_S3",
+        ];
+        let mut variables: Vec<(&str, &str)> = names.iter().map(|name| (*name, "")).collect();
+        variables.push(("AWS_ENDPOINT_URL", "http://x"));
+        let settings = settings(&variables).unwrap();
+        assert!(settings.s3.access_key_id.is_none() && settings.kubeconfig.is_none());
+        assert_eq!(settings.s3.endpoint.as_deref(), Some("http://x"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_variable() {
+        let error = settings(&[("S3EXPORTER_SCAN_INTERVAL", "60")]).unwrap_err();
+        assert!(error.contains("S3EXPORTER_SCAN_INTERVAL") && error.contains("30s"), "{error}");
+        let error = settings(&[("LOG_FORMAT", "xml")]).unwrap_err();
+        assert_eq!(error, "the variable LOG_FORMAT: `xml` is none of JSON, Console");
+        assert!(settings(&[("S3EXPORTER_MAX_CLUSTERS", "many")]).unwrap_err().contains("many"));
+    }
+}
