@@ -1,6 +1,6 @@
 //! `inventory`: what is in the buckets, per cluster, for somebody to be woken by.
 //!
-//! A loop per bucket scans it again and again ([`scan`]); a complete scan replaces the bucket's result and its rendered metrics ([`results`]), a
+//! A loop per bucket scans it again and again ([`mod@scan`]); a complete scan replaces the bucket's result and its rendered metrics ([`results`]), a
 //! failed one leaves them as they are and is counted. Scrapes, the status page and health only read.
 
 mod config;
@@ -91,13 +91,11 @@ impl ScanJob {
             Ok(count) => publish(Arc::clone(&self.bucket), count, start).await,
             Err(error) => Err(error),
         };
-        published
-            .map_err(|error| {
-                let reason = error.reason;
-                self.bucket.scan_failed(error);
-                self.metrics.failed(&target.name, reason);
-            })
-            .is_ok()
+        let Err(error) = published else { return true };
+        let reason = error.reason;
+        self.bucket.scan_failed(error);
+        self.metrics.failed(&target.name, reason);
+        false
     }
 }
 

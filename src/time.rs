@@ -59,8 +59,11 @@ pub fn humanize(duration: Duration) -> String {
     match (days, hours, minutes, seconds % 60) {
         (0, 0, 0, 0) => format!("{}ms", duration.as_millis()),
         (0, 0, 0, s) => format!("{s}s"),
+        (0, 0, m, 0) => format!("{m}m"),
         (0, 0, m, s) => format!("{m}m {s}s"),
+        (0, h, 0, _) => format!("{h}h"),
         (0, h, m, _) => format!("{h}h {m}m"),
+        (d, 0, ..) => format!("{d}d"),
         (d, h, ..) => format!("{d}d {h}h"),
     }
 }
@@ -83,6 +86,7 @@ mod tests {
     fn durations_are_told_in_two_units() {
         assert_eq!(humanize(Duration::from_secs(3 * 86_400 + 4 * 3_600 + 59)), "3d 4h");
         assert_eq!(humanize(Duration::from_secs(750)), "12m 30s");
+        assert_eq!(humanize(Duration::from_secs(1_200)), "20m");
         assert_eq!(humanize(Duration::from_millis(250)), "250ms");
     }
 }

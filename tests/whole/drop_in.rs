@@ -149,34 +149,6 @@ inventory:
 }
 
 #[tokio::test]
-async fn credentials_come_from_the_environment_and_may_have_a_session_token() {
-    let server = S3Memory::builder().session_token("the-token").start().await.unwrap();
-    server.create_bucket("bkt");
-    server.put("bkt", "prod-1", object(1, 1));
-    let args = [
-        "-address",
-        "127.0.0.1:0",
-        "-endpoint",
-        &server.endpoint(),
-        "-bucket",
-        "bkt",
-        "--cluster",
-        "prod",
-        "--scan-interval",
-        "100ms",
-    ];
-    for (id, key, token) in [
-        ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"),
-        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
-    ] {
-        let mut command = support::command(&args);
-        command.env(id, server.access_key_id()).env(key, server.secret_access_key()).env(token, "the-token");
-        let exporter = Exporter::start_command(command).await;
-        exporter.until_metric("kubermatic_s3_object_count{cluster=\"prod\"}", 1.0).await;
-    }
-}
-
-#[tokio::test]
 async fn tls_needs_the_servers_authority() {
     let server = S3Memory::builder().tls(true).start().await.unwrap();
     server.create_bucket("bkt");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod command_line;
+mod credentials;
 mod drop_in;
 mod faults;
 mod kubernetes;

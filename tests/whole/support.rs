@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fakes::s3_memory::{Object, S3Memory};
 
 /// Longer than anything here takes on a busy machine; nobody waits for it when all is well.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running exporter; killed when dropped.
 pub struct Exporter {
