@@ -18,7 +18,7 @@ use crate::time::{Clock, parse_duration};
 /// Flags of the main job. Those that Kubermatic's `s3-exporter` has mean what they mean there.
 #[derive(Debug, Default, Args)]
 pub(super) struct ServeArgs {
-    /// S3 server: https://HOST[:PORT], http://HOST[:PORT], or file:///FOLDER with a folder per bucket [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL].
+    /// S3 server: https://HOST:PORT, http://HOST:PORT, or file:///FOLDER with a folder per bucket [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL].
     /// AWS where absent.
     #[arg(long, value_name = "URL", help_heading = "S3")]
     endpoint: Option<String>,
