@@ -1,7 +1,7 @@
 //! How an S3 endpoint is reached: address, addressing style, region, credentials and request signatures.
 //!
-//! Credentials come from `object_store`, so that what works for AWS' own tools works here: static keys, web identity (IRSA), ECS and EKS pod
-//! identity, instance metadata. Signatures are made by its `AwsAuthorizer`.
+//! Credentials come from `object_store`: static keys, web identity (IRSA), ECS and EKS pod identity, instance metadata. Profiles in `~/.aws` are
+//! not read. Signatures are made by its `AwsAuthorizer`.
 
 mod address;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderValue;
-use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential, AwsCredentialProvider};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredential, AwsCredentialProvider};
 use object_store::client::HttpRequestBody;
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig, StaticCredentialProvider};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -96,22 +96,24 @@ pub enum Addressing {
 }
 
 impl S3Options {
-    /// These options, completed by `fallback`. A key pair is taken whole from one of the two, never half and half.
+    /// These options, completed by `fallback`. Half a key pair is completed too, but a whole one is never mixed: its token is its own.
     pub fn or(self, fallback: &Self) -> Self {
-        let own_credentials = self.access_key_id.is_some()
-            || self.secret_access_key.is_some()
-            || self.secret_access_key_file.is_some()
-            || self.anonymous == Some(true);
-        let credentials = if own_credentials { self.clone() } else { fallback.clone() };
+        let (has_id, has_secret) =
+            (self.access_key_id.is_some(), self.secret_access_key.is_some() || self.secret_access_key_file.is_some());
+        let complete = has_id && has_secret || self.anonymous == Some(true);
+        let lower = if complete { &Self::default() } else { fallback };
+        let secret = if has_secret { &Self::default() } else { lower };
         Self {
             endpoint: self.endpoint.or_else(|| fallback.endpoint.clone()),
             region: self.region.or_else(|| fallback.region.clone()),
             region_hint: self.region_hint.or_else(|| fallback.region_hint.clone()),
-            anonymous: self.anonymous.or(credentials.anonymous),
-            session_token: self.session_token.or_else(|| credentials.session_token.clone()),
             addressing: self.addressing.or(fallback.addressing),
             ca_bundle: self.ca_bundle.or_else(|| fallback.ca_bundle.clone()),
-            ..credentials
+            access_key_id: self.access_key_id.or_else(|| lower.access_key_id.clone()),
+            secret_access_key: self.secret_access_key.or_else(|| secret.secret_access_key.clone()),
+            secret_access_key_file: self.secret_access_key_file.or_else(|| secret.secret_access_key_file.clone()),
+            session_token: self.session_token.or_else(|| lower.session_token.clone()),
+            anonymous: self.anonymous.or(if has_id || has_secret { None } else { fallback.anonymous }),
         }
     }
 
@@ -120,8 +122,11 @@ impl S3Options {
         let Some(text) = &self.endpoint else { return Ok(Endpoint::Aws) };
         let refused = || match text.contains('@') {
             true => S3OptionsError::EndpointWithSecret,
-            false => S3OptionsError::Endpoint(text.clone()),
+            false => S3OptionsError::Endpoint(text.split('?').next().unwrap_or_default().to_owned()),
         };
+        if text.starts_with('/') || text.starts_with("file:") && !text.starts_with("file:///") {
+            return Err(refused());
+        }
         let with_scheme = if text.contains("://") { text.clone() } else { format!("https://{text}") };
         let url = Url::parse(&with_scheme).map_err(|_| refused())?;
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
@@ -196,6 +201,19 @@ fn static_credentials(
     Ok(Arc::new(StaticCredentialProvider::new(credential)))
 }
 
+/// What the chain is told by: web identity, ECS and EKS pod identity, instance metadata. Nothing else of the environment concerns it.
+const CHAIN_VARIABLES: [&str; 9] = [
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_METADATA_ENDPOINT",
+    "AWS_IMDSV1_FALLBACK",
+];
+
 fn credential_chain(options: &S3Options, region: &str) -> Result<AwsCredentialProvider, S3OptionsError> {
     let mut client_options =
         ClientOptions::new().with_timeout(Duration::from_secs(10)).with_connect_timeout(Duration::from_secs(5));
@@ -205,12 +223,18 @@ fn credential_chain(options: &S3Options, region: &str) -> Result<AwsCredentialPr
         }
     }
     let retry = RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(15), backoff: BackoffConfig::default() };
-    let store = AmazonS3Builder::from_env()
+    let mut builder = AmazonS3Builder::new()
         .with_bucket_name("credentials-only")
         .with_region(region)
         .with_client_options(client_options)
-        .with_retry(retry)
-        .build()?;
+        .with_retry(retry);
+    for name in CHAIN_VARIABLES {
+        // A variable that is set to nothing counts as not set.
+        if let Some(value) = std::env::var(name).ok().filter(|value| !value.is_empty()) {
+            builder = builder.with_config(name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>()?, value);
+        }
+    }
+    let store = builder.build()?;
     Ok(Arc::clone(store.credentials()))
 }
 
@@ -239,7 +263,9 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let endpoint = |text: &str| S3Options { endpoint: Some(text.into()), ..Default::default() }.endpoint();
-        for text in ["ftp://x", "https://", "http://a?b", "http://a#b", "file:///a#b", "file://relative/x", ":::"] {
+        for text in
+            ["ftp://x", "/x", "file:/x", "https://", "http://a?b", "http://a#b", "file:///a#b", "file://relative/x", ":::"]
+        {
             assert!(matches!(endpoint(text), Err(S3OptionsError::Endpoint(_))), "{text}");
         }
         for bucket in ["", "a/b", "a?b", "..", "a b", "ä"] {
@@ -280,6 +306,11 @@ mod tests {
         assert_eq!(signing.access_key_id.unwrap().expose_secret(), "file-id");
         assert_eq!(signing.session_token.unwrap().expose_secret(), "own-token");
         assert_eq!(signing.anonymous, Some(false));
+        let half = S3Options { secret_access_key: Some("own-secret".into()), ..Default::default() }.or(&file);
+        assert_eq!(half.access_key_id.unwrap().expose_secret(), "file-id");
+        assert_eq!(half.secret_access_key.unwrap().expose_secret(), "own-secret");
+        let public = S3Options { anonymous: Some(true), ..Default::default() };
+        assert_eq!(file.or(&public).anonymous, None);
     }
 
     #[test]

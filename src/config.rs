@@ -93,7 +93,8 @@ impl Settings {
         read.map_err(|error| {
             let path = path.filter(|path| !matches!(path.as_str(), "." | "?"));
             // Of an unknown key only the first word: see `plain`.
-            let path = path.as_deref().and_then(|path| path.split_whitespace().next()).unwrap_or("the file").to_owned();
+            let path = path.as_deref().and_then(|path| path.split_whitespace().next()).unwrap_or("the file");
+            let path = path.trim_end_matches(".?").to_owned();
             (path, plain(&error.without_snippet().to_string()))
         })
     }
@@ -116,8 +117,8 @@ impl Settings {
     pub fn resolve(self, flags: FlagBucket) -> Result<Config, ConfigError> {
         let address = self.address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
         let legal = address.rsplit_once(':').is_some_and(|(host, port)| {
-            let bare_ipv6 = host.contains(':') && !host.starts_with('[');
-            port.parse::<u16>().is_ok() && !bare_ipv6
+            let bracketed = host.starts_with('[') && host.ends_with(']');
+            port.parse::<u16>().is_ok() && (bracketed || !host.contains([':', '[', ']', ' ']))
         });
         if !legal {
             return Err(ConfigError::Address(address));
@@ -131,7 +132,9 @@ impl Settings {
 /// is its value, perhaps a secret.
 fn plain(text: &str) -> String {
     let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let text = text.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+    let text = [", set DuplicateKeyPolicy", "; use from_"]
+        .iter()
+        .fold(text.as_str(), |text, advice| text.split(advice).next().unwrap_or_default());
     match text.split_once("unknown field `").and_then(|(before, rest)| Some((before, rest.split_once('`')?))) {
         Some((before, (key, after))) => {
             let first_word = key.split_whitespace().next().unwrap_or_default();

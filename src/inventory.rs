@@ -52,10 +52,12 @@ pub fn build(
     let mut buckets = Vec::new();
     let mut tasks = Vec::new();
     for target in targets {
-        let listing = Listing::open(&target.s3, &target.bucket, &target.prefix)
-            .map_err(|error| InventoryConfigError::S3(target.name.clone(), error))?;
+        let listing = Arc::new(
+            Listing::open(&target.s3, &target.bucket, &target.prefix)
+                .map_err(|error| InventoryConfigError::S3(target.name.clone(), error))?,
+        );
         let (runs, meter) = metrics.target(&target);
-        let bucket = Arc::new(Bucket::new(target, listing.location(), meter.clone(), clock.clone()));
+        let bucket = Arc::new(Bucket::new(target, Arc::clone(&listing), meter.clone(), clock.clone()));
         buckets.push(Arc::clone(&bucket));
         let task = format!("scanning bucket `{}`", bucket.target().name);
         let job =
@@ -73,7 +75,7 @@ pub fn build(
 /// The scan of one bucket, again and again.
 struct ScanJob {
     bucket: Arc<Bucket>,
-    listing: Listing,
+    listing: Arc<Listing>,
     names: Names,
     deadline: Duration,
     meter: Meter,

@@ -195,22 +195,13 @@ impl Listing {
 /// The serial lister: page after page by continuation token.
 async fn list_pages(bucket: &Bucket, tally: &mut impl Tally, meter: &Meter) -> Result<(), ListError> {
     let mut cursor = Cursor::Start;
-    // First keys of the first page and of the last one.
-    let mut first_keys: Option<(Vec<u8>, Vec<u8>)> = None;
+    let mut repeats = Repeats::default();
     let mut empty_pages = 0;
     loop {
         let mut page = bucket.page(&cursor, Some(&meter.requests)).await?;
         let invalid = |what: &str| Err(ListError::new(Reason::InvalidResponse, format!("{}: {what}", bucket.location())));
-        if let Some(object) = page.objects().next() {
-            let (first, last) = first_keys.get_or_insert_with(Default::default);
-            if object.key == first.as_slice() && cursor != Cursor::Start || object.key == last.as_slice() && !last.is_empty() {
-                return invalid("the server answers the continuation token with a page that has been read already");
-            }
-            if cursor == Cursor::Start {
-                first.extend_from_slice(object.key);
-            }
-            last.clear();
-            last.extend_from_slice(object.key);
+        if repeats.seen_before(&page) {
+            return invalid("the server answers the continuation token with objects that have been listed already");
         }
         for object in page.objects() {
             if !object.key.starts_with(bucket.prefix()) {
@@ -235,7 +226,62 @@ async fn list_pages(bucket: &Bucket, tally: &mut impl Tally, meter: &Meter) -> R
     }
 }
 
+/// Notices a server that goes back: to the key before, or in a circle of pages of any length (Brent's method: the page whose first key is
+/// remembered is moved forward at every power of two).
+#[derive(Default)]
+struct Repeats {
+    pages: u64,
+    remembered: Vec<u8>,
+    last_key: Vec<u8>,
+}
+
+impl Repeats {
+    fn seen_before(&mut self, page: &Page) -> bool {
+        let Some(first) = page.objects().next() else { return false };
+        let again = self.pages > 0 && (first.key == self.remembered.as_slice() || first.key == self.last_key.as_slice());
+        self.pages += 1;
+        if self.pages.is_power_of_two() {
+            self.remembered = first.key.to_vec();
+        }
+        if let Some(last) = page.objects().next_back() {
+            self.last_key.clear();
+            self.last_key.extend_from_slice(last.key);
+        }
+        again
+    }
+}
+
 fn count_page(meter: &Meter, objects: usize) {
     meter.pages.inc();
     meter.objects_seen.add(i64::try_from(objects).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(keys: &[&str]) -> Page {
+        let mut page = Page::default();
+        keys.iter().for_each(|key| page.push(key.as_bytes(), 1, 0));
+        page
+    }
+
+    #[test]
+    fn a_server_that_goes_back_is_noticed() {
+        let mut overlap = Repeats::default();
+        assert!(!overlap.seen_before(&page(&["a", "b"])));
+        assert!(overlap.seen_before(&page(&["b", "c"])));
+        for circle in 1..20 {
+            let mut repeats = Repeats::default();
+            assert!(!repeats.seen_before(&page(&["start"])) && !repeats.seen_before(&page(&[])));
+            let noticed = (0..200).position(|number| repeats.seen_before(&page(&[&format!("{}", number % circle), "end"])));
+            assert!(noticed.is_some_and(|at| at <= 3 * circle + 2), "a circle of {circle}: {noticed:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_goes_on_is_not() {
+        let mut repeats = Repeats::default();
+        assert!(!(0..1_000).any(|number| repeats.seen_before(&page(&[&format!("{number:04}a"), &format!("{number:04}b")]))));
+    }
 }

@@ -91,7 +91,7 @@ fn bucket_url(mut base: Url, bucket: &str, addressing: Addressing) -> Result<Url
     let path_style = match addressing {
         Addressing::Path => true,
         Addressing::Virtual => false,
-        Addressing::Auto => !on_aws || bucket.contains(['.', '_']),
+        Addressing::Auto => !on_aws || !is_host_label(bucket),
     };
     if path_style {
         let path = format!("{}/{bucket}", base.path().trim_end_matches('/'));
@@ -101,8 +101,16 @@ fn bucket_url(mut base: Url, bucket: &str, addressing: Addressing) -> Result<Url
     if !matches!(base.host(), Some(Host::Domain(_))) {
         return Err(S3OptionsError::VirtualHostedAddress(host));
     }
+    if !bucket.split('.').all(is_host_label) {
+        return Err(S3OptionsError::Bucket(bucket.to_owned()));
+    }
     base.set_host(Some(&format!("{bucket}.{host}"))).map_err(|_| S3OptionsError::Bucket(bucket.to_owned()))?;
     Ok(base)
+}
+
+/// Names with capitals exist in us-east-1, and a host name would lose them.
+fn is_host_label(label: &str) -> bool {
+    !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// `eu-west-1` from `s3.eu-west-1.amazonaws.com`, `s3-eu-west-1...`, `s3.dualstack.eu-west-1...` or `bucket.vpce-1.s3.eu-west-1.vpce...`.
@@ -145,6 +153,7 @@ mod tests {
             (None, Some("eu-west-1"), Auto, "b", "https://b.s3.eu-west-1.amazonaws.com/", "eu-west-1"),
             (None, Some("cn-north-1"), Auto, "b", "https://b.s3.cn-north-1.amazonaws.com.cn/", "cn-north-1"),
             (None, Some("eu-west-1"), Auto, "b.c", "https://s3.eu-west-1.amazonaws.com/b.c", "eu-west-1"),
+            (None, Some("eu-west-1"), Auto, "MyBackups", "https://s3.eu-west-1.amazonaws.com/MyBackups", "eu-west-1"),
             (None, Some("eu-west-1"), Path, "b", "https://s3.eu-west-1.amazonaws.com/b", "eu-west-1"),
             (Some("http://minio:9000"), None, Auto, "b", "http://minio:9000/b", "us-east-1"),
             (Some("http://minio:9000/s3/"), None, Auto, "b", "http://minio:9000/s3/b", "us-east-1"),
@@ -195,6 +204,7 @@ mod tests {
     #[test]
     fn what_makes_no_address_is_refused() {
         assert!(matches!(address(None, Some("us-east-1\n"), Addressing::Auto, "b"), Err(S3OptionsError::Region(_))));
+        assert!(matches!(address(None, None, Addressing::Virtual, "MyBackups"), Err(S3OptionsError::Bucket(_))));
         assert!(matches!(
             address(Some("http://127.0.0.1:1"), None, Addressing::Virtual, "b"),
             Err(S3OptionsError::VirtualHostedAddress(_))

@@ -38,14 +38,12 @@ pub(super) struct DemoArgs {
 /// Makes the bucket, serves it, and keeps the healthy clusters healthy.
 pub(super) async fn demo(args: DemoArgs) -> Result<(), Failure> {
     telemetry::init_logging(LogFormat::Console, false, std::env::var("RUST_LOG").ok().as_deref()).map_err(Failure::Usage)?;
-    let temporary = args.folder.is_none();
-    let folder =
-        args.folder.unwrap_or_else(|| std::env::temp_dir().join(format!("kube-s3-exporter-demo-{}", std::process::id())));
-    let result = run(&args.address, &folder).await;
-    if temporary {
-        let _ = fs::remove_dir_all(&folder);
+    if let Some(folder) = args.folder {
+        return run(&args.address, &folder).await;
     }
-    result
+    let temporary = tempfile::Builder::new().prefix("kube-s3-exporter-demo-").tempdir();
+    let temporary = temporary.context("cannot make a temporary folder").map_err(Failure::Runtime)?;
+    run(&args.address, temporary.path()).await
 }
 
 async fn run(address: &str, folder: &Path) -> Result<(), Failure> {

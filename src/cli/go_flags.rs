@@ -25,6 +25,10 @@ pub(super) fn normalise(args: impl IntoIterator<Item = OsString>, command: &Comm
             (Some(true), None) => args.next(),
             (Some(false) | None, None) => None,
         };
+        // Nothing is the default of every flag, as in Go.
+        if value.as_ref().is_some_and(|value| value.is_empty()) && takes_value.contains_key(name) {
+            continue;
+        }
         if let Some(value) = value {
             rewritten.push("=");
             rewritten.push(value);
@@ -83,7 +87,7 @@ mod tests {
         }
         assert_eq!(normalised(&["-secret-access-key", "-starts-with-a-dash"]), ["--secret-access-key=-starts-with-a-dash"]);
         assert_eq!(normalised(&["-endpoint", "a=b"]), ["--endpoint=a=b"]);
-        assert_eq!(normalised(&["-bucket="]), ["--bucket="]);
+        assert_eq!(normalised(&["-bucket=", "-kubeconfig", "", "--scan-interval", "", "-buckte="]), ["--buckte="]);
     }
 
     #[test]

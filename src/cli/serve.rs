@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::environment::Environment;
 use super::go_flags::parse_bool;
@@ -19,13 +19,14 @@ use crate::time::{Clock, parse_duration};
 #[derive(Debug, Default, Args)]
 pub(super) struct ServeArgs {
     /// S3 server: https://HOST:PORT, http://HOST:PORT, or file:///FOLDER with a folder per bucket [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL].
-    /// AWS where absent.
+    /// AWS where absent; https where no scheme is given.
     #[arg(long, value_name = "URL", help_heading = "S3")]
     endpoint: Option<String>,
     /// Bucket to scan [default: kubermatic-etcd-backups, where the file names none].
     #[arg(long, value_name = "NAME", help_heading = "S3")]
     bucket: Option<String>,
-    /// Key pair, first half [env: ACCESS_KEY_ID, AWS_ACCESS_KEY_ID]. Where absent, the file and the rest of AWS' credential chain are asked.
+    /// Key pair, first half [env: ACCESS_KEY_ID, AWS_ACCESS_KEY_ID]. Where absent, the file is asked, then web identity, ECS and EKS pod
+    /// identity and instance metadata; not the profiles in ~/.aws.
     #[arg(long, value_name = "ID", help_heading = "S3")]
     access_key_id: Option<SecretString>,
     /// Key pair, second half [env: SECRET_ACCESS_KEY, AWS_SECRET_ACCESS_KEY].
@@ -35,7 +36,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "TOKEN", help_heading = "S3")]
     session_token: Option<SecretString>,
     /// Send no signature, for public buckets.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool, help_heading = "S3")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse_bool, help_heading = "S3")]
     anonymous: Option<bool>,
     /// Region. Where absent, the endpoint's name tells it, or it is guessed [env: AWS_REGION, AWS_DEFAULT_REGION] and the bucket corrects it.
     #[arg(long, value_name = "REGION", help_heading = "S3")]
@@ -67,7 +68,7 @@ pub(super) struct ServeArgs {
     kubeconfig: Option<PathBuf>,
 
     /// Switch the scanning of buckets off.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool, help_heading = "Scans")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse_bool, help_heading = "Scans")]
     no_inventory: Option<bool>,
     /// Time from the start of a scan to the next [env: S3EXPORTER_SCAN_INTERVAL] [default: 60s].
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Scans")]
@@ -86,7 +87,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", help_heading = "Program")]
     config: Option<PathBuf>,
     /// More detail in the log [env: RUST_LOG stands over it].
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool, help_heading = "Program")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse_bool, help_heading = "Program")]
     log_debug: Option<bool>,
     /// Form of the log [env: LOG_FORMAT] [default: JSON].
     #[arg(long, value_name = "FORMAT", ignore_case = true, help_heading = "Program")]
@@ -97,14 +98,12 @@ impl ServeArgs {
     /// Completes the flags by the environment, the file and the defaults, and starts logging.
     pub(super) fn load(self, env: &Environment<'_>) -> Result<Config, Failure> {
         let from_environment = env.settings().map_err(Failure::usage)?;
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let file = match self.config.clone().or_else(|| env.path("S3EXPORTER_CONFIG")).filter(|path| !path.as_os_str().is_empty())
-        {
+        let file = match self.config.clone().or_else(|| env.path("S3EXPORTER_CONFIG")) {
             Some(path) => Settings::from_file(&path).map_err(Failure::usage)?,
             None => Settings::default(),
         };
         let bucket =
-            FlagBucket { bucket: given(&self.bucket), prefix: given(&self.prefix).or_else(|| env.text("S3EXPORTER_PREFIX")) };
+            FlagBucket { bucket: self.bucket.clone(), prefix: self.prefix.clone().or_else(|| env.text("S3EXPORTER_PREFIX")) };
         let settings = self.settings().or(from_environment).or(file);
         let log = settings.log.clone();
         let config = settings.resolve(bucket).map_err(Failure::usage)?;
@@ -113,22 +112,18 @@ impl ServeArgs {
         Ok(config)
     }
 
-    /// A flag that is set to nothing counts as not given, as in Go.
     fn settings(self) -> Settings {
-        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let secret = |secret: Option<SecretString>| secret.filter(|secret| !secret.expose_secret().is_empty());
-        let path = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
         let s3 = S3Options {
-            endpoint: some(self.endpoint),
-            region: some(self.region),
+            endpoint: self.endpoint,
+            region: self.region,
             region_hint: None,
             addressing: self.addressing,
-            access_key_id: secret(self.access_key_id),
-            secret_access_key: secret(self.secret_access_key),
+            access_key_id: self.access_key_id,
+            secret_access_key: self.secret_access_key,
             secret_access_key_file: None,
-            session_token: secret(self.session_token),
+            session_token: self.session_token,
             anonymous: self.anonymous,
-            ca_bundle: path(self.ca_bundle),
+            ca_bundle: self.ca_bundle,
         };
         let inventory = InventorySection {
             enabled: self.no_inventory.map(|off| !off),
@@ -136,13 +131,13 @@ impl ServeArgs {
             scan_deadline: self.scan_deadline,
             backup_interval: self.backup_interval,
             clusters: (!self.clusters.is_empty()).then_some(self.clusters),
-            cluster_pattern: some(self.cluster_pattern),
+            cluster_pattern: self.cluster_pattern,
             prefix_match: self.prefix_match,
             max_clusters: self.max_clusters,
             buckets: Vec::new(),
         };
         let log = LogSection { format: self.log_format, debug: self.log_debug };
-        Settings { address: some(self.address), kubeconfig: path(self.kubeconfig), log, s3, inventory }
+        Settings { address: self.address, kubeconfig: self.kubeconfig, log, s3, inventory }
     }
 }
 

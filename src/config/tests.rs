@@ -72,6 +72,8 @@ fn what_is_wrong_is_told_with_its_path() {
         ("address: nowhere", "`nowhere` is no address"),
         ("address: ':70000'", "`:70000` is no address"),
         ("address: '::1:9340'", "`::1:9340` is no address"),
+        ("address: '[::1:9340'", "`[::1:9340` is no address"),
+        ("address: ' :9340'", "` :9340` is no address"),
         (
             "inventory: {clusters: [a], cluster_pattern: b}",
             "bucket `kubermatic-etcd-backups`: cluster names are given and a cluster pattern too",

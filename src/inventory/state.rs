@@ -9,17 +9,17 @@ use super::config::TargetConfig;
 use super::results::{Rendered, compose, query_success, render};
 use super::scan::ScanError;
 use super::stats::Inventory;
-use crate::listing::Meter;
+use crate::listing::{Listing, Meter};
 use crate::server::Fragment;
 use crate::time::Clock;
 
-/// After so many failures a bucket no longer holds up readiness.
-const SETTLED_FAILURES: u32 = 3;
+/// After so many failures in a row a bucket is unhealthy, and no longer holds up readiness.
+pub(super) const MANY_FAILURES: u32 = 3;
 
 /// A bucket that is being scanned.
 pub(super) struct Bucket {
     target: TargetConfig,
-    location: String,
+    listing: Arc<Listing>,
     meter: Meter,
     clock: Clock,
     state: RwLock<State>,
@@ -52,8 +52,8 @@ pub(super) struct ScanResult {
 }
 
 impl Bucket {
-    pub(super) fn new(target: TargetConfig, location: String, meter: Meter, clock: Clock) -> Self {
-        Self { target, location, meter, clock, state: RwLock::default() }
+    pub(super) fn new(target: TargetConfig, listing: Arc<Listing>, meter: Meter, clock: Clock) -> Self {
+        Self { target, listing, meter, clock, state: RwLock::default() }
     }
 
     pub(super) fn target(&self) -> &TargetConfig {
@@ -61,8 +61,8 @@ impl Bucket {
     }
 
     /// Where the bucket is, for people.
-    pub(super) fn location(&self) -> &str {
-        &self.location
+    pub(super) fn location(&self) -> String {
+        self.listing.location()
     }
 
     /// Objects seen by the scan that is running or ran last.
@@ -75,7 +75,7 @@ impl Bucket {
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.state().settled
+        self.state.read().unwrap_or_else(PoisonError::into_inner).settled
     }
 
     pub(super) fn scan_started(&self) {
@@ -114,7 +114,7 @@ impl Bucket {
             state.error = Some((now, Arc::clone(&error)));
             state.running = false;
             state.consecutive_failures = state.consecutive_failures.saturating_add(1);
-            state.settled |= state.consecutive_failures >= SETTLED_FAILURES;
+            state.settled |= state.consecutive_failures >= MANY_FAILURES;
             state.success = self.success(false);
             state.consecutive_failures
         });

@@ -8,13 +8,11 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
 use super::config::TargetConfig;
-use super::state::{Bucket, ScanResult, State};
+use super::state::{Bucket, MANY_FAILURES, ScanResult, State};
 use super::stats::ClusterStats;
 use crate::server::Health;
 use crate::time::humanize;
 
-/// A bucket is unhealthy after so many failed scans in a row.
-const UNHEALTHY_FAILURES: u32 = 3;
 /// Rows of a bucket's table; the most urgent come first.
 const MOST_ROWS: usize = 500;
 
@@ -63,7 +61,7 @@ pub(super) fn health(buckets: &[Arc<Bucket>]) -> Health {
     let mut details = Map::new();
     for bucket in buckets {
         let state = bucket.state();
-        healthy &= state.consecutive_failures < UNHEALTHY_FAILURES;
+        healthy &= state.consecutive_failures < MANY_FAILURES;
         details.insert(bucket.target().name.clone(), bucket_health(bucket, &state));
     }
     Health { healthy, details: json!({ "buckets": Value::Object(details) }) }
@@ -131,7 +129,7 @@ fn table(result: &ScanResult, target: &TargetConfig, now: Timestamp) -> Markup {
             @if orphans.objects > 0 {
                 span.warn { (orphans.objects) " objects, " (bytes(orphans.bytes)) ", belong to no cluster. " }
             }
-            @if result.inventory.directory_markers > 0 { (result.inventory.directory_markers) " directory markers. " }
+            @if result.inventory.directory_markers > 0 { "Directory markers: " (result.inventory.directory_markers) ". " }
             @if rows.len() > MOST_ROWS { "The " (MOST_ROWS) " most urgent are shown." }
         }
         @if !rows.is_empty() {
@@ -142,8 +140,8 @@ fn table(result: &ScanResult, target: &TargetConfig, now: Timestamp) -> Markup {
                         td { (name) }
                         td { (verdict.show()) }
                         td.n { @if cluster.objects > 0 { (humanize(age(newest, now))) " ago" } @else { "–" } }
-                        td.n { (bytes(cluster.newest.bytes)) }
-                        td.n { (bytes(cluster.previous.bytes)) }
+                        td.n { @if cluster.objects > 0 { (bytes(cluster.newest.bytes)) } @else { "–" } }
+                        td.n { @if cluster.objects > 1 { (bytes(cluster.previous.bytes)) } @else { "–" } }
                         td.n { (cluster.objects) }
                         td.n { (bytes(cluster.bytes)) }
                         td { code { (String::from_utf8_lossy(&cluster.newest.key)) } }

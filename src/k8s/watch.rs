@@ -1,5 +1,5 @@
-//! List and watch, by `kube`'s watcher: pages, bookmarks, expired versions (410), hang-ups and back-off are its work; ours is to ask for
-//! metadata only, to feed the index, and to tell how the watch is doing.
+//! List and watch, by `kube`'s watcher: pages, bookmarks, expired versions (410) and hang-ups are its work; ours is to ask for metadata only,
+//! to feed the index, to back off, and to tell how the watch is doing.
 
 use std::time::Duration;
 
@@ -8,18 +8,23 @@ use http::Response;
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::client::ClientBuilder;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Status};
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Config, ResourceExt as _};
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponseLayer;
 
 use super::{ConnectError, NameIndex};
+use crate::http::jitter;
 use crate::time::Clock;
 
 /// The server ends a watch after this and a new one starts, so that contact is proven at least this often.
 const WATCH_SECONDS: u32 = 45;
+
+/// Between failed lists and watches; doubled with each.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Kubermatic's user clusters; cluster-scoped.
 pub fn kubermatic_clusters() -> ApiResource {
@@ -105,9 +110,14 @@ pub fn watch_names(
     let client = client(config, move || last_contact.set(clock.unix_seconds()))?;
     let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, resource);
     Ok(async move {
-        let mut events = watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).default_backoff().boxed();
+        let mut events = watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
+        let mut wait = FIRST_WAIT;
         let feed = async {
             while let Some(event) = events.next().await {
+                // Each list begins with `Init`, also one that fails; anything else that is well ends the back-off.
+                if matches!(event, Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) {
+                    wait = FIRST_WAIT;
+                }
                 match event {
                     Ok(Event::Init) => index.begin_list(),
                     Ok(Event::InitApply(object)) => index.listed(object.name_any()),
@@ -122,6 +132,8 @@ pub fn watch_names(
                         let reason = reason(&error);
                         metrics.errors.with_label_values(&[name.as_str(), reason]).inc();
                         report(&name, reason, &error);
+                        sleep(jitter(wait)).await;
+                        wait = (wait * 2).min(LONGEST_WAIT);
                     }
                 }
                 metrics.objects.with_label_values(&[&name]).set(i64::try_from(index.len()).unwrap_or(i64::MAX));

@@ -6,7 +6,7 @@ use std::fs::{self, DirEntry, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::UNIX_EPOCH;
 
 use tokio::sync::mpsc;
@@ -65,10 +65,11 @@ impl Folder {
         let (sender, pages) = mpsc::channel(2);
         let folder = self.clone();
         let walk = tokio::task::spawn_blocking(move || {
-            let Ok(_walking) = folder.walking.try_lock() else {
+            let lock = folder.walking.try_lock();
+            if matches!(lock, Err(TryLockError::WouldBlock)) {
                 let text = format!("listing {}: an earlier walk has not ended yet; is a mount dead?", folder.location());
                 return Err(ListError::new(Reason::Folder, text));
-            };
+            }
             let mut walk = Walk { prefix: folder.prefix.as_bytes(), page: Page::default(), pages: sender };
             let walked = walk.folder(&folder.root, &mut Vec::new()).map_err(|(path, error)| folder.failure(&path, &error))?;
             if let Some(()) = walked {

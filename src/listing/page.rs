@@ -72,7 +72,7 @@ impl Page {
     }
 
     /// The page's objects in the order of the server.
-    pub fn objects(&self) -> impl Iterator<Item = Object<'_>> {
+    pub fn objects(&self) -> impl DoubleEndedIterator<Item = Object<'_>> {
         self.entries.iter().map(|entry| Object {
             key: &(if entry.decoded { &self.decoded } else { &self.body })[entry.key.clone()],
             size: entry.size,

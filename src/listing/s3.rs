@@ -98,7 +98,10 @@ impl Bucket {
     async fn credential(&self) -> Result<Option<Arc<AwsCredential>>, Failed<ListError>> {
         let Some(provider) = &self.credentials else { return Ok(None) };
         provider.get_credential().await.map(Some).map_err(|error| {
-            let text = format!("no key pair is configured, and AWS' credential chain gives none: {}", client::chain(&error));
+            let text = format!(
+                "no key pair is configured, and neither web identity nor pod identity nor instance metadata gives one: {}",
+                client::chain(&error)
+            );
             self.failed(Reason::Credentials, &text, Retry::Backoff)
         })
     }
@@ -110,7 +113,11 @@ impl Bucket {
             _ => (Reason::Connection, Retry::Backoff),
         };
         // Where the request went is told already.
-        self.failed(reason, &client::chain(&error.without_url()), retry)
+        let mut text = client::chain(&error.without_url());
+        if text.contains("InvalidContentType") {
+            text.push_str(" (the server does not speak TLS; is it http:// that is meant?)");
+        }
+        self.failed(reason, &text, retry)
     }
 
     fn refused(&self, refusal: &Refusal) -> Failed<ListError> {

@@ -40,7 +40,8 @@ pub async fn bind(address: &str) -> anyhow::Result<TcpListener> {
     let port: u16 = port.parse().with_context(|| format!("`{port}` is not a port")).with_context(failed)?;
     match dual_stack(port) {
         Ok(listener) => Ok(listener),
-        // Whatever is the matter with IPv6 here, IPv4 decides.
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(error).with_context(failed),
+        // Whatever else is the matter with IPv6 here, IPv4 decides.
         Err(_) => TcpListener::bind(("0.0.0.0", port)).await.with_context(failed),
     }
 }

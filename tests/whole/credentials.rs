@@ -37,6 +37,28 @@ async fn the_environment_under_both_names() {
     }
 }
 
+/// As in Kubermatic's exporter, where each half falls back by itself.
+#[tokio::test]
+async fn half_by_flag_and_half_by_environment() {
+    let server = S3Memory::start().await;
+    server.create_bucket("bkt");
+    server.put("bkt", "prod-1", object(1, 1));
+    let id = format!("-access-key-id={}", server.access_key_id());
+    let mut command = command(&[
+        "-address=127.0.0.1:0",
+        "-endpoint",
+        &server.endpoint(),
+        "-bucket=bkt",
+        "--cluster=prod",
+        &id,
+        "-kubeconfig=",
+        "-ca-bundle",
+        "",
+    ]);
+    command.env("SECRET_ACCESS_KEY", server.secret_access_key());
+    Exporter::start_command(command).await.until_metric(OBJECTS, 1.0).await;
+}
+
 /// A service that hands out the key pair of `server` to whoever asks rightly; gives its address.
 async fn credential_service(server: &S3Memory) -> String {
     let credentials = json!({
@@ -78,7 +100,12 @@ async fn eks_pod_identity() {
 async fn instance_metadata() {
     let server = server().await;
     let service = credential_service(&server).await;
-    scans_with(&server, &[("AWS_METADATA_ENDPOINT", &service)]).await;
+    // What is set to nothing is not set, so the chain goes on to its last station.
+    let empty =
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_IMDSV1_FALLBACK"];
+    let variables: Vec<(&str, &str)> =
+        empty.map(|name| (name, "")).into_iter().chain([("AWS_METADATA_ENDPOINT", service.as_str())]).collect();
+    scans_with(&server, &variables).await;
 }
 
 #[tokio::test]
@@ -88,5 +115,7 @@ async fn no_credential_at_all_is_told_with_what_would_help() {
     command.env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9");
     let exporter = Exporter::start_command(command).await;
     exporter.until_metric("s3exporter_scan_errors_total{bucket=\"bkt\",reason=\"credentials\"}", 1.0).await;
-    assert!(exporter.log_lines().iter().any(|line| line.contains("no key pair is configured")));
+    assert!(
+        exporter.log_lines().iter().any(|line| line.contains("no key pair is configured") && line.contains("instance metadata"))
+    );
 }

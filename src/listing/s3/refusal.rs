@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
+use url::Url;
 
 use crate::http::{Retry, retry_after};
 use crate::listing::Reason;
@@ -17,7 +18,7 @@ pub(super) struct Refusal {
     pub(super) status: Option<StatusCode>,
     /// Empty where the body was something else.
     pub(super) document: ErrorDocument,
-    /// Where a redirect points.
+    /// Where a redirect points: scheme and host, since the rest may hold a secret.
     pub(super) location: Option<String>,
     pub(super) retry_after: Option<Duration>,
 }
@@ -27,7 +28,12 @@ impl Refusal {
         let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).map(str::to_owned);
         let mut document = read_error_document(body).unwrap_or_default();
         document.region = document.region.or_else(|| text("x-amz-bucket-region"));
-        Self { status: Some(status), document, location: text("location"), retry_after: retry_after(headers) }
+        Self {
+            status: Some(status),
+            document,
+            location: text("location").and_then(|location| origin(&location)),
+            retry_after: retry_after(headers),
+        }
     }
 
     /// True when the server says that the bucket is in another region, and which.
@@ -75,6 +81,11 @@ impl Refusal {
     }
 }
 
+fn origin(location: &str) -> Option<String> {
+    let url = Url::parse(location).ok()?;
+    url.has_host().then(|| url.origin().ascii_serialization())
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
@@ -82,7 +93,8 @@ impl fmt::Display for Refusal {
             None => f.write_str("an error in a 200")?,
         }
         for part in [&self.document.code, &self.document.message].into_iter().filter(|part| !part.is_empty()) {
-            write!(f, ": {part}")?;
+            // The server's words, which must not look like ours.
+            write!(f, ": {}", part.replace(char::is_control, " "))?;
         }
         match (&self.document.region, &self.location) {
             (Some(region), _) if self.names_region() => write!(f, ": the bucket is in region {region:?}; set the region to that"),
@@ -113,6 +125,16 @@ mod tests {
         assert_eq!(judge("MalformedXML", 400), (Reason::InvalidResponse, Retry::Never));
         let slow = Refusal { retry_after: Some(Duration::from_secs(7)), ..refusal("", 503, None) };
         assert_eq!(slow.judge(), (Reason::Throttled, Retry::After(Duration::from_secs(7))));
+    }
+
+    #[test]
+    fn the_servers_words_are_kept_in_bounds() {
+        let mut refused = refusal("A\nb", 403, None);
+        refused.document.message = "x\u{1b}[31m".into();
+        assert_eq!(refused.to_string(), "403 Forbidden: A b: x [31m");
+        let mut headers = HeaderMap::new();
+        headers.insert("location", header::HeaderValue::from_static("https://user:pw@elsewhere:1/?signature=x"));
+        assert_eq!(Refusal::new(StatusCode::FOUND, &headers, b"").location.as_deref(), Some("https://elsewhere:1"));
     }
 
     #[test]
