@@ -31,6 +31,7 @@ install_prometheus() {
     $install > "$work/apt.log" 2>&1 || { $as_root apt-get update -qq > "$work/apt.log" 2>&1 && $install > "$work/apt.log" 2>&1; }
 }
 
+echo "Building; the first time takes a few minutes."
 "${CARGO:-cargo}" build --quiet --locked
 
 # `exec` keeps the process this script's own child, so that it can be stopped and waited for.
