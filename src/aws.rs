@@ -86,7 +86,7 @@ pub struct S3Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Addressing {
-    /// Virtual-hosted on AWS, path-style elsewhere and for bucket names with a dot (no certificate covers them).
+    /// Virtual-hosted on AWS, path-style elsewhere and for bucket names that are not one label of a host name (a dot, a capital, an underscore).
     #[default]
     Auto,
     /// `https://endpoint/bucket`
@@ -242,8 +242,9 @@ fn credential_chain(options: &S3Options, region: &str) -> Result<AwsCredentialPr
 ///
 /// # Errors
 /// When the credential chain gave something that cannot stand in a header.
-pub fn signed_get(url: &Url, region: &str, credential: Option<&AwsCredential>) -> anyhow::Result<reqwest::Request> {
-    let mut request = http::Request::get(url.as_str()).body(HttpRequestBody::empty())?;
+pub fn signed_get(url: &Url, region: &str, credential: Option<&AwsCredential>) -> Result<reqwest::Request, S3OptionsError> {
+    let request = http::Request::get(url.as_str()).body(HttpRequestBody::empty());
+    let mut request = request.map_err(|_| S3OptionsError::Endpoint(url.to_string()))?;
     if let Some(credential) = credential {
         // The authorizer would panic.
         for (what, text) in [("the access key id", Some(&credential.key_id)), ("the session token", credential.token.as_ref())] {

@@ -172,6 +172,18 @@ async fn an_api_that_hangs_is_left_and_found_again() {
     exporter.until_metric(&objects("c"), 1.0).await;
 }
 
+/// Waits of at least 0.5, 1, 2 and 4 s lie between five errors; without a growing back-off it would be over sooner.
+#[tokio::test]
+async fn an_api_that_fails_is_asked_less_and_less() {
+    let world = World::new().await;
+    world.kube.fail_with(500, None);
+    let exporter = world.exporter().await;
+    exporter.until_metric(&errors("server_error"), 1.0).await;
+    let start = std::time::Instant::now();
+    exporter.until_metric(&errors("server_error"), 5.0).await;
+    assert!(start.elapsed() > std::time::Duration::from_secs(7), "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn a_token_from_the_kubeconfig_is_sent() {
     let world = World::new().await;
