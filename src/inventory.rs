@@ -20,12 +20,12 @@ use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::metrics::{INTERNAL, ScanMetrics};
+use self::metrics::ScanMetrics;
 use self::scan::{ScanError, scan};
 use self::state::Bucket;
 use crate::job::repeat;
 use crate::k8s::Names;
-use crate::listing::{Listing, Meter};
+use crate::listing::{Listing, Meter, Reason};
 use crate::parts::Parts;
 use crate::server::{Fragment, Health, Panel};
 use crate::time::Clock;
@@ -53,7 +53,7 @@ pub fn build(
     let mut tasks = Vec::new();
     for target in targets {
         let listing = Arc::new(
-            Listing::open(&target.s3, &target.bucket, &target.prefix)
+            Listing::open(&target.s3, &target.bucket, &target.prefix, target.list_concurrency)
                 .map_err(|error| InventoryConfigError::S3(target.name.clone(), error))?,
         );
         let (runs, meter) = metrics.target(&target);
@@ -104,9 +104,10 @@ impl ScanJob {
 /// Renders and publishes a complete scan, on a thread that may be busy for as long as a hundred thousand clusters take.
 async fn publish(bucket: Arc<Bucket>, count: Count, start: Instant) -> Result<(), ScanError> {
     let publishing = tokio::task::spawn_blocking(move || bucket.scan_completed(count.finish(), start.elapsed()));
-    publishing
-        .await
-        .map_err(|error| ScanError { reason: INTERNAL, message: format!("the result could not be published: {error}") })
+    publishing.await.map_err(|error| ScanError {
+        reason: Reason::Internal.as_str(),
+        message: format!("the result could not be published: {error}"),
+    })
 }
 
 struct InventoryPanel {

@@ -3,19 +3,30 @@
 //! A [`Listing`] has two sources that speak the same page: [`s3`] (`ListObjectsV2`) and [`folder`] (a bucket as a local folder). A page is read
 //! whole before its first object is counted ([`page`]), so an answer that is cut off half-way counts nothing and can be asked for again.
 //!
-//! Pages are fetched one after the other here. A listing is a loop over [`Cursor`]s that feeds a [`Tally`]; ranges listed side by side are
-//! several such loops over parts of the key space, each with its own tally.
+//! A bucket is cut into ranges of keys that are listed side by side ([`parallel`] asks, [`ranges`] decides, [`shape`] and [`histogram`] say where
+//! to cut, [`pace`] how many at once). A server that cannot be asked by key is listed page after page ([`serial`]).
 
 mod folder;
+mod histogram;
+mod pace;
 mod page;
+mod parallel;
+mod ranges;
 mod s3;
+mod serial;
+mod shape;
 mod values;
 mod xml;
 
-use prometheus::{IntCounter, IntGauge};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::{Counter, IntCounter, IntGauge};
 
 use self::folder::Folder;
+use self::histogram::Histogram;
+use self::pace::Pace;
 pub use self::page::{Page, PageError};
+use self::parallel::{Pages, Stopped};
 use self::s3::Bucket;
 use crate::aws::{self, Endpoint, S3Options, S3OptionsError};
 
@@ -32,7 +43,7 @@ pub struct Object<'a> {
     pub storage_class: &'a [u8],
 }
 
-/// Takes the objects of a listing, each once, in the order of the server.
+/// Takes the objects of a listing, each once, in no order.
 pub trait Tally {
     /// Counts an object.
     fn add(&mut self, object: &Object<'_>);
@@ -45,8 +56,28 @@ pub struct Meter {
     pub pages: IntCounter,
     /// Requests sent, failed ones included.
     pub requests: IntCounter,
+    /// What the requests cost, at `price` each.
+    pub cost: Counter,
+    /// Of one request.
+    pub price: f64,
     /// Objects seen by the listing that is running or ran last.
     pub objects_seen: IntGauge,
+    /// How many requests may run side by side.
+    pub concurrency: IntGauge,
+    /// Listings that had to go on page after page.
+    pub fallbacks: IntCounter,
+}
+
+impl Meter {
+    fn request(&self) {
+        self.requests.inc();
+        self.cost.inc_by(self.price);
+    }
+
+    fn page(&self, objects: u64) {
+        self.pages.inc();
+        self.objects_seen.add(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
 }
 
 /// Why a listing failed. The set is closed: it is a metric label.
@@ -74,11 +105,13 @@ pub enum Reason {
     InvalidResponse,
     /// The local folder cannot be read.
     Folder,
+    /// A fault of this program.
+    Internal,
 }
 
 impl Reason {
     /// Every reason, so that each can be a counter from the start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Credentials,
         Self::AccessDenied,
         Self::NoSuchBucket,
@@ -90,6 +123,7 @@ impl Reason {
         Self::ServerError,
         Self::InvalidResponse,
         Self::Folder,
+        Self::Internal,
     ];
 
     /// The label value.
@@ -106,6 +140,7 @@ impl Reason {
             Self::ServerError => "server_error",
             Self::InvalidResponse => "invalid_response",
             Self::Folder => "folder",
+            Self::Internal => "internal",
         }
     }
 }
@@ -131,157 +166,125 @@ impl ListError {
 pub enum Cursor {
     /// At the first key with the prefix.
     Start,
+    /// Behind this key.
+    After(Box<[u8]>),
     /// Where the last page said that it ends.
     Token(String),
 }
 
 /// A bucket that can be listed.
 #[derive(Debug)]
-pub enum Listing {
+pub struct Listing(Source);
+
+#[derive(Debug)]
+enum Source {
     /// An S3 server.
-    S3(Box<Bucket>),
+    S3(Box<Repeated<Bucket>>),
     /// A local folder.
     Folder(Folder),
 }
 
-/// After so many empty pages in a row the server will not come to an end.
-const MOST_EMPTY_PAGES: u32 = 1_000;
-
 impl Listing {
-    /// Prepares to list the objects of `bucket` whose key begins with `prefix`. Nothing is asked yet.
+    /// Prepares to list the objects of `bucket` whose key begins with `prefix`, with at most `ways` requests side by side. Nothing is asked yet.
     ///
     /// # Errors
     /// When a setting cannot be used.
-    pub fn open(options: &S3Options, bucket: &str, prefix: &str) -> Result<Self, S3OptionsError> {
+    pub fn open(options: &S3Options, bucket: &str, prefix: &str, ways: usize) -> Result<Self, S3OptionsError> {
         aws::check_bucket_name(bucket)?;
         match options.endpoint()? {
-            Endpoint::Folder(root) => Ok(Self::Folder(Folder::new(root.join(bucket), prefix))),
-            endpoint => Ok(Self::S3(Box::new(Bucket::new(options, &endpoint, bucket, prefix)?))),
+            Endpoint::Folder(root) => Ok(Self(Source::Folder(Folder::new(root.join(bucket), prefix)))),
+            endpoint => {
+                let bucket = Bucket::new(options, &endpoint, bucket, prefix)?;
+                Ok(Self(Source::S3(Box::new(Repeated::new(bucket, ways)))))
+            }
         }
     }
 
     /// Where the objects are, for people.
     pub fn location(&self) -> String {
-        match self {
-            Self::S3(bucket) => bucket.location(),
-            Self::Folder(folder) => folder.location(),
+        match &self.0 {
+            Source::S3(listing) => listing.source.location(),
+            Source::Folder(folder) => folder.location(),
         }
     }
 
-    /// Feeds every object to `tally`.
+    /// Gives every object to a tally; to a new one if the listing has to begin again.
     ///
     /// # Errors
-    /// When any page could not be had; `tally` then holds a part and is to be thrown away.
-    pub async fn list(&self, tally: &mut impl Tally, meter: &Meter) -> Result<(), ListError> {
-        meter.objects_seen.set(0);
-        match self {
-            Self::S3(bucket) => list_pages(bucket, tally, meter).await,
-            Self::Folder(folder) => folder.list(tally, meter).await,
+    /// When any page could not be had.
+    pub async fn list<T: Tally>(&self, tally: impl Fn() -> T, meter: &Meter) -> Result<T, ListError> {
+        match &self.0 {
+            Source::S3(listing) => listing.list(tally, meter).await,
+            Source::Folder(folder) => {
+                meter.objects_seen.set(0);
+                let mut tally = tally();
+                folder.list(&mut tally, meter).await?;
+                Ok(tally)
+            }
         }
     }
 
     /// Asks for the first page only, to see whether listing works. Gives its number of objects, and whether there are more.
     pub async fn probe(&self) -> Result<(usize, bool), ListError> {
-        match self {
-            Self::S3(bucket) => {
-                let page = bucket.page(&Cursor::Start, None).await?;
+        match &self.0 {
+            Source::S3(listing) => {
+                let page = listing.source.fetch(&Cursor::Start, |_| ()).await?;
                 Ok((page.len(), page.truncated))
             }
-            Self::Folder(folder) => folder.probe().await,
+            Source::Folder(folder) => folder.probe().await,
         }
     }
 }
 
-/// The serial lister: page after page by continuation token.
-async fn list_pages(bucket: &Bucket, tally: &mut impl Tally, meter: &Meter) -> Result<(), ListError> {
-    let mut cursor = Cursor::Start;
-    let mut repeats = Repeats::default();
-    let mut empty_pages = 0;
-    loop {
-        let mut page = bucket.page(&cursor, Some(&meter.requests)).await?;
-        let invalid = |what: &str| Err(ListError::new(Reason::InvalidResponse, format!("{}: {what}", bucket.location())));
-        if repeats.seen_before(&page) {
-            return invalid("the server answers the continuation token with objects that have been listed already");
-        }
-        for object in page.objects() {
-            if !object.key.starts_with(bucket.prefix()) {
-                return invalid("the server ignores the prefix");
+/// Lists the same pages again and again, and remembers what there is to know about them.
+#[derive(Debug)]
+struct Repeated<P> {
+    source: Arc<P>,
+    ways: usize,
+    memory: Mutex<Memory>,
+}
+
+/// What is known of a bucket from its last listing.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    histogram: Arc<Histogram>,
+    /// How often in a row the server turned out not to be asked by key.
+    distrusted: u32,
+    /// Listings that go on page after page before it is tried again.
+    serial: u32,
+}
+
+/// After so many listings page after page a server is tried by key again, at the latest.
+const MOST_SERIAL: u32 = 64;
+
+impl<P: Pages> Repeated<P> {
+    fn new(source: P, ways: usize) -> Self {
+        Self { source: Arc::new(source), ways, memory: Mutex::default() }
+    }
+
+    async fn list<T: Tally>(&self, tally: impl Fn() -> T, meter: &Meter) -> Result<T, ListError> {
+        meter.objects_seen.set(0);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut count = tally();
+        if memory.serial > 0 {
+            memory.serial -= 1;
+            serial::list(&*self.source, &mut count, None, meter).await?;
+        } else {
+            match parallel::list(&self.source, &mut count, Arc::clone(&memory.histogram), self.ways, meter).await {
+                Ok(learned) => memory = Memory { histogram: Arc::new(learned), ..Memory::default() },
+                Err(Stopped::Failed(error)) => return Err(error),
+                Err(Stopped::Distrust(why)) => {
+                    memory.distrusted += 1;
+                    memory.serial = 2_u32.saturating_pow(memory.distrusted).min(MOST_SERIAL);
+                    tracing::warn!(bucket = %self.source.location(), "the bucket is listed page after page, since {why}");
+                    meter.fallbacks.inc();
+                    meter.objects_seen.set(0);
+                    count = tally();
+                    serial::list(&*self.source, &mut count, why.witness(), meter).await?;
+                }
             }
-            tally.add(&object);
         }
-        count_page(meter, page.len());
-        if !page.truncated {
-            return Ok(());
-        }
-        empty_pages = if page.is_empty() { empty_pages + 1 } else { 0 };
-        if empty_pages > MOST_EMPTY_PAGES {
-            return invalid("more than 1,000 empty pages in a row");
-        }
-        let Some(token) = page.next_token.take() else { return invalid("a truncated page without a continuation token") };
-        let next = Cursor::Token(token);
-        if next == cursor {
-            return invalid("the continuation token does not move on");
-        }
-        cursor = next;
-    }
-}
-
-/// Notices a server that goes back: to the key before, or in a circle of pages of any length (Brent's method: the page whose first key is
-/// remembered is moved forward at every power of two).
-#[derive(Default)]
-struct Repeats {
-    pages: u64,
-    remembered: Vec<u8>,
-    last_key: Vec<u8>,
-}
-
-impl Repeats {
-    fn seen_before(&mut self, page: &Page) -> bool {
-        let Some(first) = page.objects().next() else { return false };
-        let again = self.pages > 0 && (first.key == self.remembered.as_slice() || first.key == self.last_key.as_slice());
-        self.pages += 1;
-        if self.pages.is_power_of_two() {
-            self.remembered = first.key.to_vec();
-        }
-        if let Some(last) = page.objects().next_back() {
-            self.last_key.clear();
-            self.last_key.extend_from_slice(last.key);
-        }
-        again
-    }
-}
-
-fn count_page(meter: &Meter, objects: usize) {
-    meter.pages.inc();
-    meter.objects_seen.add(i64::try_from(objects).unwrap_or(i64::MAX));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(keys: &[&str]) -> Page {
-        let mut page = Page::default();
-        keys.iter().for_each(|key| page.push(key.as_bytes(), 1, 0));
-        page
-    }
-
-    #[test]
-    fn a_server_that_goes_back_is_noticed() {
-        let mut overlap = Repeats::default();
-        assert!(!overlap.seen_before(&page(&["a", "b"])));
-        assert!(overlap.seen_before(&page(&["b", "c"])));
-        for circle in 1..20 {
-            let mut repeats = Repeats::default();
-            assert!(!repeats.seen_before(&page(&["start"])) && !repeats.seen_before(&page(&[])));
-            let noticed = (0..200).position(|number| repeats.seen_before(&page(&[&format!("{}", number % circle), "end"])));
-            assert!(noticed.is_some_and(|at| at <= 3 * circle + 2), "a circle of {circle}: {noticed:?}");
-        }
-    }
-
-    #[test]
-    fn a_server_that_goes_on_is_not() {
-        let mut repeats = Repeats::default();
-        assert!(!(0..1_000).any(|number| repeats.seen_before(&page(&[&format!("{number:04}a"), &format!("{number:04}b")]))));
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
+        Ok(count)
     }
 }

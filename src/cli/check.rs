@@ -48,7 +48,7 @@ async fn check_cluster_names(config: &Config) -> bool {
 
 async fn check_bucket(target: &TargetConfig) -> Result<bool, InventoryConfigError> {
     let failed = |error| InventoryConfigError::S3(target.name.clone(), error);
-    let listing = Listing::open(&target.s3, &target.bucket, &target.prefix).map_err(failed)?;
+    let listing = Listing::open(&target.s3, &target.bucket, &target.prefix, 1).map_err(failed)?;
     match listing.probe().await {
         Ok((objects, more)) => {
             let more = if more { " and more" } else { "" };

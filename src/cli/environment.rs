@@ -49,6 +49,7 @@ impl<'a> Environment<'a> {
     /// Names the variable that cannot be read.
     pub(super) fn settings(&self) -> Result<Settings, VariableError> {
         let duration = |name| self.parsed(name, parse_duration);
+        let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is not a number"));
         let s3 = S3Options {
             endpoint: self.first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
             region_hint: self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
@@ -62,8 +63,10 @@ impl<'a> Environment<'a> {
             backup_interval: duration("S3EXPORTER_BACKUP_INTERVAL")?,
             cluster_pattern: self.text("S3EXPORTER_CLUSTER_PATTERN"),
             prefix_match: self.choice("S3EXPORTER_PREFIX_MATCH")?,
-            max_clusters: self
-                .parsed("S3EXPORTER_MAX_CLUSTERS", |text| text.parse().map_err(|_| format!("`{text}` is not a number")))?,
+            max_clusters: self.parsed("S3EXPORTER_MAX_CLUSTERS", number)?,
+            list_concurrency: self.parsed("S3EXPORTER_LIST_CONCURRENCY", number)?,
+            list_price: self
+                .parsed("S3EXPORTER_LIST_PRICE", |text| text.parse().map_err(|_| format!("`{text}` is not a number")))?,
             ..Default::default()
         };
         Ok(Settings {

@@ -76,6 +76,12 @@ pub(super) struct ServeArgs {
     /// A scan that takes longer fails [env: S3EXPORTER_SCAN_DEADLINE] [default: 1h].
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Scans")]
     scan_deadline: Option<Duration>,
+    /// How many list requests may run side by side, per bucket [env: S3EXPORTER_LIST_CONCURRENCY] [default: 32].
+    #[arg(long, value_name = "NUMBER", help_heading = "Scans")]
+    list_concurrency: Option<usize>,
+    /// Dollars for a thousand list requests, for the estimated cost; 0 for a server of your own [env: S3EXPORTER_LIST_PRICE] [default: 0.005].
+    #[arg(long, value_name = "DOLLARS", help_heading = "Scans")]
+    list_price: Option<f64>,
     /// How often a backup is expected; two missed ones are an alert [env: S3EXPORTER_BACKUP_INTERVAL] [default: 20m].
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Scans")]
     backup_interval: Option<Duration>,
@@ -129,6 +135,8 @@ impl ServeArgs {
             enabled: self.no_inventory.map(|off| !off),
             scan_interval: self.scan_interval,
             scan_deadline: self.scan_deadline,
+            list_concurrency: self.list_concurrency,
+            list_price: self.list_price,
             backup_interval: self.backup_interval,
             clusters: (!self.clusters.is_empty()).then_some(self.clusters),
             cluster_pattern: self.cluster_pattern,

@@ -13,8 +13,13 @@ use crate::time::optional_duration;
 /// Bucket of Kubermatic's etcd backups.
 const DEFAULT_BUCKET: &str = "kubermatic-etcd-backups";
 const DEFAULT_SCAN_INTERVAL: Duration = Duration::from_secs(60);
-/// A serial listing of ten million objects takes a quarter of an hour.
+/// Page after page, ten million objects take a quarter of an hour.
 const DEFAULT_SCAN_DEADLINE: Duration = Duration::from_secs(3600);
+const DEFAULT_LIST_CONCURRENCY: usize = 32;
+/// More connections than that are no use to any server, and pages are held in memory.
+const MOST_LIST_CONCURRENCY: usize = 1_024;
+/// Of a thousand LIST requests to S3 Standard in most regions, in US dollars (<https://aws.amazon.com/s3/pricing/>).
+const DEFAULT_LIST_PRICE: f64 = 0.005;
 /// Kubermatic's own interval between etcd backups.
 const DEFAULT_BACKUP_INTERVAL: Duration = Duration::from_secs(20 * 60);
 const DEFAULT_MAX_CLUSTERS: usize = 100_000;
@@ -40,6 +45,12 @@ pub enum InventoryConfigError {
     /// A pattern that names no cluster.
     #[error("{0}: the cluster pattern has no group `(?P<{GROUP}>...)`")]
     NoGroup(String),
+    /// A number of requests side by side that makes no sense.
+    #[error("{0}: list_concurrency is {1}; it must be between 1 and {MOST_LIST_CONCURRENCY}")]
+    Concurrency(String, usize),
+    /// A price that is none.
+    #[error("{0}: list_price is {1}; it must be 0 or more, in dollars for a thousand requests")]
+    Price(String, f64),
     /// Two buckets with one name.
     #[error("two buckets are named `{0}`; give one of them another `name`, which is its `bucket` label")]
     SameName(String),
@@ -68,6 +79,10 @@ pub struct InventorySection {
     /// A scan that takes longer fails.
     #[serde(default, deserialize_with = "optional_duration")]
     pub scan_deadline: Option<Duration>,
+    /// How many list requests may run side by side, for buckets that say nothing else.
+    pub list_concurrency: Option<usize>,
+    /// Dollars for a thousand list requests, for buckets that say nothing else.
+    pub list_price: Option<f64>,
     /// How often a backup is expected, for buckets that say nothing else.
     #[serde(default, deserialize_with = "optional_duration")]
     pub backup_interval: Option<Duration>,
@@ -94,6 +109,10 @@ pub struct BucketSection {
     pub name: Option<String>,
     /// Only objects whose key begins so are listed; it is stripped before matching.
     pub prefix: Option<String>,
+    /// How many list requests may run side by side.
+    pub list_concurrency: Option<usize>,
+    /// Dollars for a thousand list requests.
+    pub list_price: Option<f64>,
     /// How often a backup is expected.
     #[serde(default, deserialize_with = "optional_duration")]
     pub backup_interval: Option<Duration>,
@@ -140,6 +159,10 @@ pub struct TargetConfig {
     pub bucket: String,
     /// Listed alone, stripped before matching.
     pub prefix: String,
+    /// How many list requests may run side by side.
+    pub list_concurrency: usize,
+    /// Dollars for a thousand list requests.
+    pub list_price: f64,
     /// How often a backup is expected.
     pub backup_interval: Duration,
     /// Where cluster names come from.
@@ -174,6 +197,8 @@ impl InventorySection {
             enabled: self.enabled.or(fallback.enabled),
             scan_interval: self.scan_interval.or(fallback.scan_interval),
             scan_deadline: self.scan_deadline.or(fallback.scan_deadline),
+            list_concurrency: self.list_concurrency.or(fallback.list_concurrency),
+            list_price: self.list_price.or(fallback.list_price),
             backup_interval: self.backup_interval.or(fallback.backup_interval),
             clusters,
             cluster_pattern,
@@ -229,7 +254,17 @@ impl InventorySection {
             (None, Some(pattern)) => self.pattern(&pattern, place)?,
             (None, None) => ClusterSource::Kubernetes(rule),
         };
+        let list_concurrency = bucket.list_concurrency.or(self.list_concurrency).unwrap_or(DEFAULT_LIST_CONCURRENCY);
+        if !(1..=MOST_LIST_CONCURRENCY).contains(&list_concurrency) {
+            return Err(InventoryConfigError::Concurrency(place(), list_concurrency));
+        }
+        let list_price = bucket.list_price.or(self.list_price).unwrap_or(DEFAULT_LIST_PRICE);
+        if !(list_price.is_finite() && list_price >= 0.0) {
+            return Err(InventoryConfigError::Price(place(), list_price));
+        }
         Ok(TargetConfig {
+            list_concurrency,
+            list_price,
             prefix: bucket.prefix.unwrap_or_default(),
             backup_interval: bucket.backup_interval.or(self.backup_interval).unwrap_or(DEFAULT_BACKUP_INTERVAL),
             clusters,

@@ -1,6 +1,6 @@
 //! Metrics of the scans themselves. What they found is in [`super::results`].
 
-use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{CounterVec, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::config::TargetConfig;
 use crate::job::{JobMetrics, TargetMetrics};
@@ -9,7 +9,6 @@ use crate::listing::{Meter, Reason};
 /// Reasons that are not the listing's.
 pub(super) const CLUSTERS_UNKNOWN: &str = "clusters_unknown";
 pub(super) const DEADLINE: &str = "deadline";
-pub(super) const INTERNAL: &str = "internal";
 
 /// Metrics of the scans of all buckets.
 #[derive(Debug, Clone)]
@@ -17,6 +16,9 @@ pub(super) struct ScanMetrics {
     jobs: JobMetrics,
     pages: IntCounterVec,
     requests: IntCounterVec,
+    cost: CounterVec,
+    concurrency: IntGaugeVec,
+    fallbacks: IntCounterVec,
     objects_seen: IntGaugeVec,
     errors: IntCounterVec,
     backup_interval: GaugeVec,
@@ -30,6 +32,27 @@ impl ScanMetrics {
             pages: IntCounterVec::new(Opts::new("s3exporter_scan_pages_total", "List pages read."), &by_bucket)?,
             requests: IntCounterVec::new(
                 Opts::new("s3exporter_scan_requests_total", "List requests sent, retries included."),
+                &by_bucket,
+            )?,
+            cost: CounterVec::new(
+                Opts::new(
+                    "s3exporter_scan_estimated_cost_dollars_total",
+                    "What the list requests cost, at the configured price of a thousand.",
+                ),
+                &by_bucket,
+            )?,
+            concurrency: IntGaugeVec::new(
+                Opts::new(
+                    "s3exporter_scan_concurrency",
+                    "How many list requests may run side by side: the configured number, or fewer while the server is slow.",
+                ),
+                &by_bucket,
+            )?,
+            fallbacks: IntCounterVec::new(
+                Opts::new(
+                    "s3exporter_scan_fallbacks_total",
+                    "Scans that went on page after page, since the server could not be asked by key.",
+                ),
                 &by_bucket,
             )?,
             objects_seen: IntGaugeVec::new(
@@ -53,6 +76,9 @@ impl ScanMetrics {
         };
         registry.register(Box::new(metrics.pages.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.cost.clone()))?;
+        registry.register(Box::new(metrics.concurrency.clone()))?;
+        registry.register(Box::new(metrics.fallbacks.clone()))?;
         registry.register(Box::new(metrics.objects_seen.clone()))?;
         registry.register(Box::new(metrics.errors.clone()))?;
         registry.register(Box::new(metrics.backup_interval.clone()))?;
@@ -63,12 +89,16 @@ impl ScanMetrics {
     pub(super) fn target(&self, target: &TargetConfig) -> (TargetMetrics, Meter) {
         let bucket = [target.name.as_str()];
         self.backup_interval.with_label_values(&bucket).set(target.backup_interval.as_secs_f64());
-        for reason in Reason::ALL.iter().map(|reason| reason.as_str()).chain([CLUSTERS_UNKNOWN, DEADLINE, INTERNAL]) {
+        for reason in Reason::ALL.iter().map(|reason| reason.as_str()).chain([CLUSTERS_UNKNOWN, DEADLINE]) {
             self.errors.with_label_values(&[bucket[0], reason]);
         }
         let meter = Meter {
             pages: self.pages.with_label_values(&bucket),
             requests: self.requests.with_label_values(&bucket),
+            cost: self.cost.with_label_values(&bucket),
+            price: target.list_price / 1_000.0,
+            concurrency: self.concurrency.with_label_values(&bucket),
+            fallbacks: self.fallbacks.with_label_values(&bucket),
             objects_seen: self.objects_seen.with_label_values(&bucket),
         };
         (self.jobs.target(bucket[0]), meter)

@@ -24,7 +24,7 @@ pub enum PrefixMatch {
 }
 
 /// Tells the owners of keys during one scan.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Owners {
     /// By a set of names.
     Names(NameOwners),
@@ -64,13 +64,13 @@ impl Owners {
 }
 
 /// Owners by a set of names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NameOwners {
     names: Vec<Arc<str>>,
     /// `NAME-`, sorted, in step with `names`.
-    prefixes: Vec<Box<[u8]>>,
+    prefixes: Arc<[Box<[u8]>]>,
     /// The longest other name that a name is an extension of.
-    parents: Vec<Option<ClusterId>>,
+    parents: Arc<[Option<ClusterId>]>,
     rule: PrefixMatch,
     /// How many prefixes are not behind the last key.
     position: usize,
@@ -92,7 +92,13 @@ impl NameOwners {
             parents.push(candidate);
         }
         let name = |prefix: &[u8]| Arc::from(String::from_utf8_lossy(&prefix[..prefix.len() - 1]));
-        Self { names: prefixes.iter().map(|prefix| name(prefix)).collect(), prefixes, parents, rule, position: 0 }
+        Self {
+            names: prefixes.iter().map(|prefix| name(prefix)).collect(),
+            prefixes: prefixes.into(),
+            parents: parents.into(),
+            rule,
+            position: 0,
+        }
     }
 
     fn of(&mut self, key: &[u8], mut owned_by: impl FnMut(ClusterId)) {
@@ -118,7 +124,7 @@ impl NameOwners {
 }
 
 /// Owners by a pattern whose group `cluster` is the name. Names appear as their keys do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PatternOwners {
     pattern: Regex,
     group: usize,

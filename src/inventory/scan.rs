@@ -40,9 +40,8 @@ pub(super) async fn scan(
     deadline: Duration,
 ) -> Result<Count, ScanError> {
     let scan = async {
-        let mut count = Count::new(owners(clusters, names).await?, prefix.len());
-        listing.list(&mut count, meter).await?;
-        Ok(count)
+        let owners = owners(clusters, names).await?;
+        Ok(listing.list(|| Count::new(owners.clone(), prefix.len()), meter).await?)
     };
     let too_long =
         || ScanError { reason: DEADLINE, message: format!("the scan took longer than its deadline of {}", humanize(deadline)) };

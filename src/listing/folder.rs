@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{ListError, Meter, Page, Reason, Tally, count_page};
+use super::{ListError, Meter, Page, Reason, Tally};
 
 /// As many objects as on a page of S3.
 const PAGE: usize = 1_000;
@@ -50,12 +50,11 @@ impl Folder {
 
     pub(super) async fn list(&self, tally: &mut impl Tally, meter: &Meter) -> Result<(), ListError> {
         let (mut pages, walk) = self.walk();
-        meter.requests.inc();
         while let Some(page) = pages.recv().await {
             for object in page.objects() {
                 tally.add(&object);
             }
-            count_page(meter, page.len());
+            meter.page(page.len() as u64);
         }
         self.outcome(walk).await
     }
@@ -182,7 +181,8 @@ fn modified(metadata: &Metadata) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listing::{Listing, Object};
+    use crate::listing::parallel::tests::meter;
+    use crate::listing::{Listing, Object, Source};
 
     #[derive(Default)]
     struct Keys(Vec<String>);
@@ -193,15 +193,9 @@ mod tests {
         }
     }
 
-    fn meter() -> Meter {
-        let counter = || prometheus::IntCounter::new("a", "b").unwrap();
-        Meter { pages: counter(), requests: counter(), objects_seen: prometheus::IntGauge::new("a", "b").unwrap() }
-    }
-
     async fn keys(root: &Path, prefix: &str) -> Result<Vec<String>, ListError> {
-        let mut keys = Keys::default();
-        Listing::Folder(Folder::new(root.to_owned(), prefix)).list(&mut keys, &meter()).await?;
-        Ok(keys.0)
+        let listing = Listing(Source::Folder(Folder::new(root.to_owned(), prefix)));
+        Ok(listing.list(Keys::default, &meter()).await?.0)
     }
 
     #[tokio::test]

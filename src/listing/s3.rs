@@ -3,15 +3,15 @@
 mod refusal;
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use object_store::aws::{AwsCredential, AwsCredentialProvider};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use prometheus::IntCounter;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use url::Url;
 
 use self::refusal::Refusal;
-use super::{Cursor, ListError, Page, PageError, Reason};
+use super::parallel::Pages;
+use super::{Cursor, ListError, Meter, Pace, Page, PageError, Reason};
 use crate::aws::{self, BucketAddress, Endpoint, S3Options, S3OptionsError};
 use crate::http::{self as client, BodyError, Failed, Retry, RetryPolicy};
 
@@ -45,35 +45,32 @@ impl Bucket {
         })
     }
 
-    pub(super) fn prefix(&self) -> &[u8] {
-        self.prefix.as_bytes()
-    }
-
-    pub(super) fn location(&self) -> String {
-        let url = self.address().url().clone();
-        if self.prefix.is_empty() { url.to_string() } else { format!("{url} (prefix {:?})", self.prefix) }
-    }
-
-    /// Fetches a page. Each attempt is counted in `requests`.
-    pub(super) async fn page(&self, cursor: &Cursor, requests: Option<&IntCounter>) -> Result<Page, ListError> {
+    /// Fetches a page. Each attempt is told.
+    pub(super) async fn fetch(&self, cursor: &Cursor, told: impl Fn(Attempt)) -> Result<Page, ListError> {
         let timed_out = |attempts: u32, elapsed: Duration| {
             let text =
                 format!("no complete answer; {attempts} attempts in {} s (no route, or a stalled server?)", elapsed.as_secs());
             self.error(Reason::Timeout, &text)
         };
-        client::with_retries(POLICY, timed_out, || self.attempt(cursor, requests)).await
+        client::with_retries(POLICY, timed_out, || self.attempt(cursor, &told)).await
     }
 
-    async fn attempt(&self, cursor: &Cursor, requests: Option<&IntCounter>) -> Result<Page, Failed<ListError>> {
-        if let Some(requests) = requests {
-            requests.inc();
+    async fn attempt(&self, cursor: &Cursor, told: &impl Fn(Attempt)) -> Result<Page, Failed<ListError>> {
+        let start = Instant::now();
+        told(Attempt::Sent);
+        let page = self.request(cursor).await.and_then(|body| {
+            Page::read(body).map_err(|error| match error {
+                PageError::ErrorDocument(document) => self.refused(&Refusal { document, ..Refusal::default() }),
+                // A body that was cut off or garbled on its way may be whole next time.
+                garbled => self.failed(Reason::InvalidResponse, &garbled.to_string(), Retry::Backoff),
+            })
+        });
+        match &page {
+            Ok(_) => told(Attempt::Answered(start.elapsed())),
+            Err(failed) if failed.error.reason == Reason::Throttled => told(Attempt::Throttled),
+            Err(_) => {}
         }
-        let body = self.request(cursor).await?;
-        Page::read(body).map_err(|error| match error {
-            PageError::ErrorDocument(document) => self.refused(&Refusal { document, ..Refusal::default() }),
-            // A body that was cut off or garbled on its way may be whole next time.
-            garbled => self.failed(Reason::InvalidResponse, &garbled.to_string(), Retry::Backoff),
-        })
+        page
     }
 
     async fn request(&self, cursor: &Cursor) -> Result<Vec<u8>, Failed<ListError>> {
@@ -153,6 +150,36 @@ impl Bucket {
     }
 }
 
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Attempt {
+    Sent,
+    /// With a page, after so long.
+    Answered(Duration),
+    /// With a request to slow down.
+    Throttled,
+}
+
+impl Pages for Bucket {
+    fn prefix(&self) -> &[u8] {
+        self.prefix.as_bytes()
+    }
+
+    fn location(&self) -> String {
+        let url = self.address().url().clone();
+        if self.prefix.is_empty() { url.to_string() } else { format!("{url} (prefix {:?})", self.prefix) }
+    }
+
+    async fn page(&self, cursor: &Cursor, meter: &Meter, pace: &Pace) -> Result<Page, ListError> {
+        let told = |attempt| match attempt {
+            Attempt::Sent => meter.request(),
+            Attempt::Answered(took) => pace.answered(took),
+            Attempt::Throttled => pace.throttled(),
+        };
+        self.fetch(cursor, told).await
+    }
+}
+
 impl std::fmt::Debug for Bucket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Bucket").field(&self.location()).finish()
@@ -167,9 +194,16 @@ fn page_url(bucket: &Url, prefix: &str, cursor: &Cursor) -> Url {
         query.push_str("&prefix=");
         query.extend(encode(prefix));
     }
-    if let Cursor::Token(token) = cursor {
-        query.push_str("&continuation-token=");
-        query.extend(encode(token));
+    match cursor {
+        Cursor::Start => {}
+        Cursor::After(key) => {
+            query.push_str("&start-after=");
+            query.extend(percent_encode(key, &UNRESERVED));
+        }
+        Cursor::Token(token) => {
+            query.push_str("&continuation-token=");
+            query.extend(encode(token));
+        }
     }
     let mut url = bucket.clone();
     url.set_query(Some(&query));

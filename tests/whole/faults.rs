@@ -73,7 +73,6 @@ faults! {
     an_empty_body: Fault::EmptyBody200 => "invalid_response";
     an_endless_body: Fault::EndlessBody => "invalid_response";
     a_redirect: Fault::Redirect("http://127.0.0.1:9/".into()) => "invalid_response";
-    a_truncated_page_without_a_token: Fault::NoNextToken => "invalid_response";
 }
 
 #[tokio::test]
@@ -88,13 +87,17 @@ async fn a_fault_of_the_moment_is_retried_within_the_scan() {
     }
 }
 
+/// Of a server that has to be listed by token.
 #[tokio::test]
-async fn a_token_that_does_not_move_is_noticed() {
-    let server = S3Pages::start(keys(3_500)).await;
-    server.fault(FaultRule { when: When::Always, fault: Fault::SameToken });
-    let exporter = exporter(&server, &[]).await;
-    exporter.until_metric(&errors("invalid_response"), 1.0).await;
-    assert!(exporter.metrics().await.value(OBJECTS).is_none());
+async fn a_token_that_is_missing_or_does_not_move_is_noticed() {
+    for fault in [Fault::SameToken, Fault::NoNextToken] {
+        let server = S3Pages::start(keys(3_500)).await;
+        server.fault(FaultRule { when: When::Always, fault: Fault::IgnoreStartAfter });
+        server.fault(FaultRule { when: When::Always, fault });
+        let exporter = exporter(&server, &[]).await;
+        exporter.until_metric(&errors("invalid_response"), 1.0).await;
+        assert!(exporter.metrics().await.value(OBJECTS).is_none());
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod credentials;
 mod drop_in;
 mod faults;
 mod kubernetes;
+mod listing;
 mod prometheus;
 mod serving;
 mod support;

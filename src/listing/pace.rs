@@ -1,0 +1,128 @@
+//! How many requests run side by side: as many as allowed, fewer when the server cannot keep up, and slowly more again.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The mean time of a round may be so many times the shortest before it counts as rising...
+const RISING: f64 = 2.0;
+/// ...and that much longer, since the shortest may be no time at all.
+const GRACE: f64 = 0.02;
+/// The shortest time is forgotten by so much a round: the way to the server may have become longer for good.
+const FORGET: f64 = 1.02;
+/// Requests that were sent together are throttled together; that counts once.
+const ONCE_IN: Duration = Duration::from_millis(500);
+
+/// The number of requests that may run, between one and a cap.
+#[derive(Debug)]
+pub(super) struct Pace {
+    cap: f64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: f64,
+    /// Seconds.
+    shortest: f64,
+    answers: f64,
+    seconds: f64,
+    throttled: Option<Instant>,
+}
+
+impl Pace {
+    /// Starts at `cap`.
+    pub(super) fn new(cap: usize) -> Self {
+        let cap = cap.max(1) as f64;
+        let state = State { limit: cap, shortest: f64::INFINITY, answers: 0.0, seconds: 0.0, throttled: None };
+        Self { cap, state: Mutex::new(state) }
+    }
+
+    /// How many requests may run now.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between one and the cap")]
+    pub(super) fn limit(&self) -> usize {
+        self.state().limit as usize
+    }
+
+    /// An answer that was complete after `took`. As many of them as may run at once are a round.
+    pub(super) fn answered(&self, took: Duration) {
+        let mut state = self.state();
+        state.answers += 1.0;
+        state.seconds += took.as_secs_f64();
+        if state.answers < state.limit.floor() {
+            return;
+        }
+        let mean = state.seconds / state.answers;
+        state.shortest = mean.min(state.shortest * FORGET);
+        state.limit = if mean > state.shortest * RISING + GRACE { state.limit * 0.9 } else { state.limit + 1.0 };
+        state.limit = state.limit.clamp(1.0, self.cap);
+        (state.answers, state.seconds) = (0.0, 0.0);
+    }
+
+    /// 503, 429 or `SlowDown`.
+    pub(super) fn throttled(&self) {
+        let mut state = self.state();
+        if state.throttled.is_some_and(|last| last.elapsed() < ONCE_IN) {
+            return;
+        }
+        state.throttled = Some(Instant::now());
+        state.limit = (state.limit / 2.0).max(1.0);
+        (state.answers, state.seconds) = (0.0, 0.0);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounds(pace: &Pace, number: usize, milliseconds: u64) {
+        for _ in 0..number {
+            (0..pace.limit()).for_each(|_| pace.answered(Duration::from_millis(milliseconds)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn throttling_halves_it_once_for_all_that_were_sent_together() {
+        let pace = Pace::new(32);
+        (0..32).for_each(|_| pace.throttled());
+        assert_eq!(pace.limit(), 16);
+        tokio::time::advance(ONCE_IN).await;
+        pace.throttled();
+        assert_eq!(pace.limit(), 8);
+        for _ in 0..9 {
+            tokio::time::advance(ONCE_IN).await;
+            pace.throttled();
+        }
+        assert_eq!(pace.limit(), 1);
+        rounds(&pace, 10, 80);
+        assert_eq!(pace.limit(), 11);
+        rounds(&pace, 100, 80);
+        assert_eq!(pace.limit(), 32);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rising_latency_lowers_it_until_the_latency_falls() {
+        let pace = Pace::new(64);
+        rounds(&pace, 5, 80);
+        assert_eq!(pace.limit(), 64);
+        rounds(&pace, 10, 150);
+        assert_eq!(pace.limit(), 64);
+        rounds(&pace, 10, 400);
+        assert_eq!(pace.limit(), 22);
+        rounds(&pace, 10, 80);
+        assert_eq!(pace.limit(), 32);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_way_that_has_become_longer_is_got_used_to() {
+        let pace = Pace::new(64);
+        rounds(&pace, 5, 80);
+        rounds(&pace, 300, 400);
+        assert_eq!(pace.limit(), 64);
+    }
+}
