@@ -38,8 +38,9 @@ deny: oracles
 oracles: ## Install the outside tools that tests compare with.
 	@sh tests/oracles/install.sh $(ORACLES)
 
-bench: ## Measure; prints a table.
-	$(CARGO) bench --locked
+bench: ## Measure; prints tables (about 5 minutes once built).
+	$(CARGO) build --release --locked --package fakes
+	$(CARGO) bench --locked --bench inventory --bench listing
 
 fuzz: ## Feed the list-page reader random bytes for a minute (nightly Rust, cargo-fuzz).
 	cd fuzz && mkdir -p corpus/list_page && $(CARGO) +nightly fuzz run list_page corpus/list_page seeds/list_page -- -max_total_time=$(or $(SECONDS_TO_FUZZ),60)

@@ -1,25 +1,26 @@
-//! `make bench`: what an object and a scrape cost. CPU time, since that is what a shared machine leaves alone; medians of several rounds.
+//! `make bench`: what a page and a scrape cost. CPU time, since that is what a shared machine leaves alone; medians of several rounds.
 //!
-//! Page reading is measured alone, in this process. Scans and scrapes are those of the real binary against the fake list server.
+//! Page reading is measured alone, in this process. Scrapes are those of the real binary.
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use fakes::s3_pages::{ClusterTimestamp, KeySpace, S3Pages};
+use fakes::s3_pages::{ClusterTimestamp, KeySpace};
 use kube_s3_exporter::inventory::{Count, NameOwners, Owners, PrefixMatch};
 use kube_s3_exporter::listing::{Page, Tally};
+
+use crate::program::{Exporter, ListServer, headline, named_clusters};
+
+mod program;
 
 const CLUSTERS: u64 = 10_000;
 const ROUNDS: usize = 5;
 
 fn main() {
-    println!("machine: {} x {}", cores(), processor());
-    println!("command: cargo bench --locked (release), median of {ROUNDS} rounds\n");
+    headline(&format!("cargo bench --locked --bench inventory (release), median of {ROUNDS} rounds"));
     println!("| what | CPU time |");
     println!("|---|---|");
     page_reading();
@@ -79,15 +80,15 @@ fn body(space: &ClusterTimestamp, start: u64) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// The real binary: a scan of a million objects, then scrapes of 10,000 clusters.
+/// The real binary: scrapes of 10,000 clusters.
 async fn scrapes() {
     const SCRAPES: u32 = 50;
-    let space = ClusterTimestamp::new(CLUSTERS, 100);
-    let objects = space.len() as f64;
-    let server = S3Pages::start(space).await;
-    let exporter = Exporter::start(&server);
-    let url = exporter.until_scanned().await;
-    row("a scan of 1,000,000 objects over plain HTTP, per object", exporter.cpu() / objects * 1e6, "µs");
+    let server = ListServer::start(&["--objects=1000000", "--clusters=10000"]);
+    let file = named_clusters(10_000);
+    let config = format!("--config={}", file.path().display());
+    let mut exporter = Exporter::start(&server.endpoint, &[&config, "--scan-interval=1h"]);
+    exporter.scanned();
+    let url = format!("http://{}/metrics", exporter.address);
     let client = reqwest::Client::new();
     for (encoding, name) in [("identity", "plain"), ("gzip", "gzip")] {
         let mut length = 0;
@@ -99,61 +100,7 @@ async fn scrapes() {
         let cost = (exporter.cpu() - before) / f64::from(SCRAPES);
         row(&format!("a {name} scrape of 10,000 clusters ({:.1} MB)", length as f64 / 1e6), cost * 1e3, "ms");
     }
-    println!("\nresident memory of the exporter at the end: {} kB", exporter.resident());
-}
-
-struct Exporter {
-    child: Child,
-    address: String,
-}
-
-impl Exporter {
-    fn start(server: &S3Pages) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let address = format!("127.0.0.1:{port}");
-        let child = Command::new(env!("CARGO_BIN_EXE_kube-s3-exporter"))
-            .env_clear()
-            .args(["-endpoint", &server.endpoint(), "-address", &address, "--anonymous", "--scan-interval=1h"])
-            .args(["-bucket=bench", "--cluster-pattern=^(?P<cluster>cluster-[0-9]+)"])
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        Self { child, address }
-    }
-
-    async fn until_scanned(&self) -> String {
-        let url = format!("http://{}/metrics", self.address);
-        loop {
-            if let Ok(answer) = reqwest::get(format!("http://{}/readyz", self.address)).await
-                && answer.status().is_success()
-            {
-                return url;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// CPU seconds of all its threads so far.
-    fn cpu(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
-        let nanoseconds = |task: fs::DirEntry| -> Option<u64> {
-            fs::read_to_string(task.path().join("schedstat")).ok()?.split_ascii_whitespace().next()?.parse().ok()
-        };
-        tasks.flatten().filter_map(nanoseconds).sum::<u64>() as f64 / 1e9
-    }
-
-    fn resident(&self) -> String {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.trim().trim_end_matches(" kB").to_owned()
-    }
-}
-
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    println!("\nresident memory of the exporter at the end: {:.1} MiB", exporter.memory("VmRSS"));
 }
 
 /// CPU seconds of `work` on this thread, the median of several rounds after one to warm up.
@@ -177,14 +124,4 @@ fn thread_cpu() -> f64 {
 
 fn row(what: &str, value: f64, unit: &str) {
     println!("| {what} | {value:.3} {unit} |");
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn processor() -> String {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-    model.trim_start_matches([' ', '\t', ':']).to_owned()
 }

@@ -103,31 +103,36 @@ pub struct RetryPolicy {
     pub total_timeout: Duration,
 }
 
-/// Calls `attempt` until it succeeds, fails for good, or the policy is exhausted; then the last error is returned. `timed_out` makes the error
-/// of an attempt that took too long, from the number of attempts and the time since the first.
-pub async fn with_retries<T, E, Attempt: Future<Output = Result<T, Failed<E>>>>(
+/// Calls `attempt` until it succeeds, fails for good, or the policy is exhausted; then the last error is returned. Each attempt waits for its
+/// `turn` first, which costs it nothing, and holds what that gives. `timed_out` makes the error of an attempt that took too long, from the number
+/// of attempts and the time since the first.
+pub async fn with_retries<T, E, Turn: Future, Attempt: Future<Output = Result<T, Failed<E>>>>(
     policy: RetryPolicy,
     timed_out: impl Fn(u32, Duration) -> E,
+    mut turn: impl FnMut() -> Turn,
     mut attempt: impl FnMut() -> Attempt,
 ) -> Result<T, E> {
-    let start = Instant::now();
-    let left = || policy.total_timeout.saturating_sub(start.elapsed());
+    let mut start = Instant::now();
     let mut backoff = FIRST_BACKOFF;
     let mut tried = 0;
     loop {
+        let asked = Instant::now();
+        let held = turn().await;
+        start += asked.elapsed();
+        let left = |start: Instant| policy.total_timeout.saturating_sub(start.elapsed());
         tried += 1;
-        let limit = policy.attempt_timeout.min(left());
-        let failed = match timeout(limit, attempt()).await {
+        let failed = match timeout(policy.attempt_timeout.min(left(start)), attempt()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(failed)) => failed,
             Err(_) => Failed { error: timed_out(tried, start.elapsed()), retry: Retry::Backoff },
         };
+        drop(held);
         let wait = match failed.retry {
             Retry::Never => return Err(failed.error),
             Retry::Backoff => jitter(backoff),
             Retry::After(least) => least.max(jitter(backoff)),
         };
-        if tried >= policy.attempts || wait >= left() {
+        if tried >= policy.attempts || wait >= left(start) {
             return Err(failed.error);
         }
         sleep(wait).await;
@@ -217,6 +222,7 @@ mod tests {
         let result: Result<(), ()> = with_retries(
             POLICY,
             |_, _| (),
+            async || (),
             || {
                 attempts += 1;
                 async move {
@@ -245,6 +251,25 @@ mod tests {
         let (attempts, elapsed) = outcome(Retry::Backoff, true).await;
         assert_eq!(attempts, 3);
         assert!(elapsed <= POLICY.total_timeout, "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_a_turn_costs_no_attempt_its_time() {
+        let start = Instant::now();
+        let mut attempts = 0;
+        let result: Result<u32, ()> = with_retries(
+            POLICY,
+            |_, _| (),
+            async || sleep(Duration::from_secs(100)).await,
+            || {
+                attempts += 1;
+                let outcome = if attempts < 3 { Err(Failed { error: (), retry: Retry::Backoff }) } else { Ok(attempts) };
+                async move { outcome }
+            },
+        )
+        .await;
+        assert_eq!(result, Ok(3));
+        assert!(start.elapsed() >= Duration::from_secs(300));
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,7 +33,7 @@ use crate::time::Clock;
 pub use self::config::{
     BucketSection, ClusterSource, FlagBucket, InventoryConfig, InventoryConfigError, InventorySection, TargetConfig,
 };
-pub use self::owners::{NameOwners, Owners, PatternOwners, PrefixMatch};
+pub use self::owners::{NameOwners, Owner, Owners, PatternOwners, PrefixMatch};
 pub use self::stats::{ClassCount, ClusterStats, Count, Dated, Inventory};
 
 /// Builds the subsystem. `names` are those of a watch; targets with another source of names do not read them.

@@ -6,27 +6,27 @@
 //! A bucket is cut into ranges of keys that are listed side by side ([`parallel`] asks, [`ranges`] decides, [`shape`] and [`histogram`] say where
 //! to cut, [`pace`] how many at once). A server that cannot be asked by key is listed page after page ([`serial`]).
 
+mod error;
 mod folder;
 mod histogram;
 mod pace;
 mod page;
 mod parallel;
 mod ranges;
+mod repeated;
 mod s3;
 mod serial;
 mod shape;
 mod values;
 mod xml;
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use prometheus::{Counter, IntCounter, IntGauge};
 
+pub use self::error::{ListError, Reason};
 use self::folder::Folder;
-use self::histogram::Histogram;
 use self::pace::Pace;
 pub use self::page::{Page, PageError};
-use self::parallel::{Pages, Stopped};
+use self::repeated::Repeated;
 use self::s3::Bucket;
 use crate::aws::{self, Endpoint, S3Options, S3OptionsError};
 
@@ -80,87 +80,6 @@ impl Meter {
     }
 }
 
-/// Why a listing failed. The set is closed: it is a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The credential chain gave nothing.
-    Credentials,
-    /// 401, 403: wrong keys, or no permission to list.
-    AccessDenied,
-    /// The bucket, or the folder, does not exist.
-    NoSuchBucket,
-    /// The bucket is in another region than configured.
-    WrongRegion,
-    /// Refused, reset, unknown host.
-    Connection,
-    /// The certificate is not trusted, or the peer does not speak TLS.
-    Tls,
-    /// No answer, or none in time.
-    Timeout,
-    /// `SlowDown`, 429, 503.
-    Throttled,
-    /// Another 5xx.
-    ServerError,
-    /// An answer that is no list page: cut off, invalid, endless, another protocol.
-    InvalidResponse,
-    /// The local folder cannot be read.
-    Folder,
-    /// A fault of this program.
-    Internal,
-}
-
-impl Reason {
-    /// Every reason, so that each can be a counter from the start.
-    pub const ALL: [Self; 12] = [
-        Self::Credentials,
-        Self::AccessDenied,
-        Self::NoSuchBucket,
-        Self::WrongRegion,
-        Self::Connection,
-        Self::Tls,
-        Self::Timeout,
-        Self::Throttled,
-        Self::ServerError,
-        Self::InvalidResponse,
-        Self::Folder,
-        Self::Internal,
-    ];
-
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Credentials => "credentials",
-            Self::AccessDenied => "access_denied",
-            Self::NoSuchBucket => "no_such_bucket",
-            Self::WrongRegion => "wrong_region",
-            Self::Connection => "connection",
-            Self::Tls => "tls",
-            Self::Timeout => "timeout",
-            Self::Throttled => "throttled",
-            Self::ServerError => "server_error",
-            Self::InvalidResponse => "invalid_response",
-            Self::Folder => "folder",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-/// A listing that failed, after all its retries.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct ListError {
-    /// For the metric.
-    pub reason: Reason,
-    /// For people: what was asked, what came back, what to do.
-    pub message: String,
-}
-
-impl ListError {
-    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
-}
-
 /// Where the next page starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cursor {
@@ -170,6 +89,18 @@ pub enum Cursor {
     After(Box<[u8]>),
     /// Where the last page said that it ends.
     Token(String),
+}
+
+/// Gives pages: a bucket on a server, or what a test makes of one.
+trait Pages: Send + Sync + 'static {
+    /// What all keys begin with.
+    fn prefix(&self) -> &[u8];
+
+    /// Where the objects are, for people.
+    fn location(&self) -> String;
+
+    /// The page at `cursor`, after as many attempts as make sense; each is told to `meter` and `pace`.
+    fn page(&self, cursor: &Cursor, meter: &Meter, pace: &Pace) -> impl Future<Output = Result<Page, ListError>> + Send;
 }
 
 /// A bucket that can be listed.
@@ -228,63 +159,10 @@ impl Listing {
     pub async fn probe(&self) -> Result<(usize, bool), ListError> {
         match &self.0 {
             Source::S3(listing) => {
-                let page = listing.source.fetch(&Cursor::Start, |_| ()).await?;
+                let page = listing.source.fetch(&Cursor::Start, None).await?;
                 Ok((page.len(), page.truncated))
             }
             Source::Folder(folder) => folder.probe().await,
         }
-    }
-}
-
-/// Lists the same pages again and again, and remembers what there is to know about them.
-#[derive(Debug)]
-struct Repeated<P> {
-    source: Arc<P>,
-    ways: usize,
-    memory: Mutex<Memory>,
-}
-
-/// What is known of a bucket from its last listing.
-#[derive(Debug, Clone, Default)]
-struct Memory {
-    histogram: Arc<Histogram>,
-    /// How often in a row the server turned out not to be asked by key.
-    distrusted: u32,
-    /// Listings that go on page after page before it is tried again.
-    serial: u32,
-}
-
-/// After so many listings page after page a server is tried by key again, at the latest.
-const MOST_SERIAL: u32 = 64;
-
-impl<P: Pages> Repeated<P> {
-    fn new(source: P, ways: usize) -> Self {
-        Self { source: Arc::new(source), ways, memory: Mutex::default() }
-    }
-
-    async fn list<T: Tally>(&self, tally: impl Fn() -> T, meter: &Meter) -> Result<T, ListError> {
-        meter.objects_seen.set(0);
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut count = tally();
-        if memory.serial > 0 {
-            memory.serial -= 1;
-            serial::list(&*self.source, &mut count, None, meter).await?;
-        } else {
-            match parallel::list(&self.source, &mut count, Arc::clone(&memory.histogram), self.ways, meter).await {
-                Ok(learned) => memory = Memory { histogram: Arc::new(learned), ..Memory::default() },
-                Err(Stopped::Failed(error)) => return Err(error),
-                Err(Stopped::Distrust(why)) => {
-                    memory.distrusted += 1;
-                    memory.serial = 2_u32.saturating_pow(memory.distrusted).min(MOST_SERIAL);
-                    tracing::warn!(bucket = %self.source.location(), "the bucket is listed page after page, since {why}");
-                    meter.fallbacks.inc();
-                    meter.objects_seen.set(0);
-                    count = tally();
-                    serial::list(&*self.source, &mut count, why.witness(), meter).await?;
-                }
-            }
-        }
-        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
-        Ok(count)
     }
 }

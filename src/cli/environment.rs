@@ -49,7 +49,6 @@ impl<'a> Environment<'a> {
     /// Names the variable that cannot be read.
     pub(super) fn settings(&self) -> Result<Settings, VariableError> {
         let duration = |name| self.parsed(name, parse_duration);
-        let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is not a number"));
         let s3 = S3Options {
             endpoint: self.first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
             region_hint: self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
@@ -65,8 +64,7 @@ impl<'a> Environment<'a> {
             prefix_match: self.choice("S3EXPORTER_PREFIX_MATCH")?,
             max_clusters: self.parsed("S3EXPORTER_MAX_CLUSTERS", number)?,
             list_concurrency: self.parsed("S3EXPORTER_LIST_CONCURRENCY", number)?,
-            list_price: self
-                .parsed("S3EXPORTER_LIST_PRICE", |text| text.parse().map_err(|_| format!("`{text}` is not a number")))?,
+            list_price: self.parsed("S3EXPORTER_LIST_PRICE", number)?,
             ..Default::default()
         };
         Ok(Settings {
@@ -107,6 +105,10 @@ impl<'a> Environment<'a> {
             })
         })
     }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a number"))
 }
 
 #[cfg(test)]
@@ -156,6 +158,10 @@ mod tests {
         assert!(error.contains("S3EXPORTER_SCAN_INTERVAL") && error.contains("30s"), "{error}");
         let error = settings(&[("LOG_FORMAT", "xml")]).unwrap_err();
         assert_eq!(error, "the variable LOG_FORMAT: `xml` is none of JSON, Console");
-        assert!(settings(&[("S3EXPORTER_MAX_CLUSTERS", "many")]).unwrap_err().contains("many"));
+        for name in ["S3EXPORTER_MAX_CLUSTERS", "S3EXPORTER_LIST_CONCURRENCY", "S3EXPORTER_LIST_PRICE"] {
+            assert!(settings(&[(name, "many")]).unwrap_err().contains("many"), "{name}");
+        }
+        let inventory = settings(&[("S3EXPORTER_LIST_CONCURRENCY", "7"), ("S3EXPORTER_LIST_PRICE", "0.5")]).unwrap().inventory;
+        assert_eq!((inventory.list_concurrency, inventory.list_price), (Some(7), Some(0.5)));
     }
 }

@@ -48,12 +48,37 @@ fn without_a_file_the_bucket_is_kubermatics() {
 }
 
 #[test]
+fn list_requests_side_by_side_are_bounded() {
+    let targets = |yaml: &str| resolve(yaml).map(|config| config.inventory.unwrap().targets);
+    assert_eq!(targets("{}").unwrap()[0].list_concurrency, 32);
+    let own =
+        targets("inventory: {list_concurrency: 8, buckets: [{bucket: a}, {bucket: b, list_concurrency: 1, list_price: 0}]}")
+            .unwrap();
+    assert_eq!((own[0].list_concurrency, own[1].list_concurrency), (8, 1));
+    assert_eq!((own[0].list_price, own[1].list_price), (0.005, 0.0));
+    for wrong in ["list_concurrency: 0", "list_concurrency: 1025", "list_price: -1", "list_price: .nan"] {
+        let error = targets(&format!("inventory: {{{wrong}}}")).unwrap_err();
+        assert!(error.contains(wrong.split(':').next().unwrap()), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn the_example_that_is_shipped_is_valid_and_names_every_key() {
     let text = include_str!("../../deploy/examples/config.yaml");
     let targets = resolve(text).unwrap().inventory.unwrap().targets;
     assert_eq!(targets.len(), 2);
     assert!(targets[0].kubermatic_metrics && targets[1].prefix == "backups/");
-    for key in ["secret_access_key:", "session_token:", "anonymous:", "ca_bundle:", "clusters:", "kubeconfig:", "max_clusters:"] {
+    for key in [
+        "secret_access_key:",
+        "session_token:",
+        "anonymous:",
+        "ca_bundle:",
+        "clusters:",
+        "kubeconfig:",
+        "max_clusters:",
+        "list_concurrency:",
+        "list_price:",
+    ] {
         assert!(text.contains(key) || key == "secret_access_key:" && text.contains("or secret_access_key"), "{key}");
     }
 }

@@ -4,13 +4,22 @@
 //! dash; the greatest of them that is not behind the key is an extension of the answer or the answer itself, so a key costs one binary search,
 //! or, since keys come in order, mostly none: two comparisons tell that the last position still holds.
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use regex::bytes::{CaptureLocations, Regex};
 
 /// Number of a cluster within a scan.
 pub type ClusterId = usize;
+
+/// Whose an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The cluster of this number.
+    Cluster(ClusterId),
+    /// The cluster that has this number from now on. What had it is not to be told apart from orphans any more.
+    Instead(ClusterId),
+}
 
 /// Which clusters get an object whose key begins with several names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
@@ -34,9 +43,9 @@ pub enum Owners {
 
 impl Owners {
     /// Calls `owned_by` with each owner of `key`; not at all for an orphan.
-    pub fn of(&mut self, key: &[u8], owned_by: impl FnMut(ClusterId)) {
+    pub fn of(&mut self, key: &[u8], mut owned_by: impl FnMut(Owner)) {
         match self {
-            Self::Names(names) => names.of(key, owned_by),
+            Self::Names(names) => names.of(key, |id| owned_by(Owner::Cluster(id))),
             Self::Pattern(pattern) => pattern.of(key).into_iter().for_each(owned_by),
         }
     }
@@ -132,32 +141,52 @@ pub struct PatternOwners {
     names: Vec<Arc<str>>,
     ids: HashMap<Arc<str>, ClusterId>,
     most: usize,
+    /// Once there are as many names as may be: all of them, the last one first.
+    last: BinaryHeap<Arc<str>>,
 }
 
 /// The name of the group.
 pub(super) const GROUP: &str = "cluster";
 
 impl PatternOwners {
-    /// `None` if `pattern` has no group `cluster`. At most `most` names are taken; keys of further ones are orphans.
+    /// `None` if `pattern` has no group `cluster`. Of more than `most` names the first by alphabet are kept, whatever order keys come in; keys of
+    /// the others are orphans.
     pub fn new(pattern: &Regex, most: usize) -> Option<Self> {
         let group = pattern.capture_names().position(|name| name == Some(GROUP))?;
         let captures = pattern.capture_locations();
-        Some(Self { pattern: pattern.clone(), group, captures, names: Vec::new(), ids: HashMap::new(), most })
+        Some(Self {
+            pattern: pattern.clone(),
+            group,
+            captures,
+            names: Vec::new(),
+            ids: HashMap::new(),
+            most,
+            last: BinaryHeap::new(),
+        })
     }
 
-    fn of(&mut self, key: &[u8]) -> Option<ClusterId> {
+    fn of(&mut self, key: &[u8]) -> Option<Owner> {
         self.pattern.captures_read(&mut self.captures, key)?;
         let (start, end) = self.captures.get(self.group)?;
         let name = std::str::from_utf8(&key[start..end]).ok().filter(|name| !name.is_empty())?;
         if let Some(&id) = self.ids.get(name) {
-            return Some(id);
+            return Some(Owner::Cluster(id));
         }
-        (self.names.len() < self.most).then(|| {
-            let name: Arc<str> = name.into();
+        let name: Arc<str> = name.into();
+        if self.names.len() < self.most {
             self.names.push(Arc::clone(&name));
             self.ids.insert(name, self.names.len() - 1);
-            self.names.len() - 1
-        })
+            return Some(Owner::Cluster(self.names.len() - 1));
+        }
+        if self.last.is_empty() {
+            self.last.extend(self.names.iter().cloned());
+        }
+        let mut last = self.last.peek_mut().filter(|last| **last > name)?;
+        let id = self.ids.remove(&*last)?;
+        *last = Arc::clone(&name);
+        self.names[id] = Arc::clone(&name);
+        self.ids.insert(name, id);
+        Some(Owner::Instead(id))
     }
 }
 
@@ -170,9 +199,9 @@ mod tests {
     fn owners(names: &[&str], rule: PrefixMatch, key: &[u8]) -> Vec<String> {
         let mut owners = Owners::Names(NameOwners::new(names, rule));
         let mut ids = Vec::new();
-        owners.of(key, |id| ids.push(id));
+        owners.of(key, |owner| ids.push(owner));
         let names = owners.into_names();
-        ids.into_iter().map(|id| names[id].to_string()).collect()
+        ids.into_iter().map(|(Owner::Cluster(id) | Owner::Instead(id))| names[id].to_string()).collect()
     }
 
     #[test]
@@ -201,13 +230,15 @@ mod tests {
         let mut owners = Owners::Pattern(PatternOwners::new(&pattern, 2).unwrap());
         let mut owner = |key: &[u8]| {
             let mut found = None;
-            owners.of(key, |id| found = Some(id));
+            owners.of(key, |owner| found = Some(owner));
             found
         };
-        assert_eq!(owner(b"backups/a/1"), Some(0));
-        assert_eq!(owner(b"backups/b/1"), Some(1));
-        assert_eq!(owner(b"backups/c/1"), None);
-        assert_eq!(owner(b"backups/a/2"), Some(0));
+        assert_eq!(owner(b"backups/b/1"), Some(Owner::Cluster(0)));
+        assert_eq!(owner(b"backups/c/1"), Some(Owner::Cluster(1)));
+        assert_eq!(owner(b"backups/d/1"), None);
+        assert_eq!(owner(b"backups/a/1"), Some(Owner::Instead(1)));
+        assert_eq!(owner(b"backups/c/2"), None);
+        assert_eq!(owner(b"backups/b/2"), Some(Owner::Cluster(0)));
         assert_eq!(owner(b"backups//2"), None);
         assert_eq!(owner(b"backups/\xff/2"), None);
         assert_eq!(owner(b"other"), None);
@@ -239,7 +270,7 @@ mod tests {
             let mut owners = NameOwners::new(&names, rule);
             for key in &keys {
                 let mut found = Vec::new();
-                owners.of(key.as_bytes(), |id| found.push(id));
+                owners.of(key.as_bytes(), |id: ClusterId| found.push(id));
                 let found: Vec<String> = found.into_iter().map(|id| owners.names[id].to_string()).collect();
                 prop_assert_eq!(found, naive(&names, rule, key.as_bytes()), "key {:?} names {:?}", key, names);
             }

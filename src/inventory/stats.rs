@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::owners::{ClusterId, Owners};
+use super::owners::{Owner, Owners};
 use crate::listing::{Object, Tally};
 
 /// Further storage classes are counted together, since their names come from the server.
@@ -151,8 +151,15 @@ impl Tally for Count {
         let key = &object.key[self.prefix..];
         let mut orphan = true;
         let clusters = &mut self.clusters;
-        self.owners.of(key, |cluster: ClusterId| {
+        let orphans = &mut self.orphans;
+        self.owners.of(key, |owner| {
             orphan = false;
+            let (Owner::Cluster(cluster) | Owner::Instead(cluster)) = owner;
+            if let Owner::Instead(_) = owner {
+                let before = std::mem::take(&mut clusters[cluster]);
+                orphans.objects += before.objects;
+                orphans.bytes = orphans.bytes.saturating_add(before.bytes);
+            }
             if cluster >= clusters.len() {
                 clusters.resize_with(cluster + 1, ClusterStats::default);
             }
@@ -169,7 +176,9 @@ impl Tally for Count {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::owners::{NameOwners, PrefixMatch};
+    use regex::bytes::Regex;
+
+    use super::super::owners::{NameOwners, PatternOwners, PrefixMatch};
     use super::*;
 
     fn object<'a>(key: &'a str, size: u64, modified: i64, storage_class: &'a str) -> Object<'a> {
@@ -222,6 +231,25 @@ mod tests {
         ) {
             let mut listed: Vec<Object<'_>> = objects.iter().map(|(key, (size, modified))| object(key, *size, *modified, "S")).collect();
             let in_order = count(&listed);
+            fastrand::Rng::with_seed(seed).shuffle(&mut listed);
+            prop_assert_eq!(count(&listed), in_order);
+        }
+
+        #[test]
+        fn of_too_many_clusters_the_same_are_kept_in_any_order(
+            objects in proptest::collection::btree_map("[a-f]-[0-9]", 0_u64..9, 0..40), most in 1_usize..6, seed in any::<u64>(),
+        ) {
+            let mut listed: Vec<Object<'_>> = objects.iter().map(|(key, size)| object(key, *size, 1, "S")).collect();
+            let pattern = Regex::new("^(?P<cluster>[a-z])-").unwrap();
+            let count = |objects: &[Object<'_>]| {
+                let mut count = Count::new(Owners::Pattern(PatternOwners::new(&pattern, most).unwrap()), 0);
+                objects.iter().for_each(|object| count.add(object));
+                count.finish()
+            };
+            let in_order = count(&listed);
+            let kept: u64 = in_order.clusters.iter().map(|(_, cluster)| cluster.objects).sum();
+            prop_assert_eq!(kept + in_order.orphans.objects, listed.len() as u64);
+            prop_assert!(in_order.clusters.len() <= most);
             fastrand::Rng::with_seed(seed).shuffle(&mut listed);
             prop_assert_eq!(count(&listed), in_order);
         }

@@ -1,24 +1,12 @@
-//! Ranges side by side: asks, counts, and lays the ranges edge to edge. What to ask is decided in [`super::ranges`].
+//! Ranges side by side: asks, counts, and mends the gaps between them. What to ask is decided in [`super::ranges`].
 
 use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
 
 use super::histogram::Histogram;
-use super::ranges::{Distrust, Edge, Key, MOST_EMPTY_PAGES, Ranges, Refused, Seam};
-use super::{Cursor, ListError, Meter, Pace, Page, Reason, Tally};
-
-/// Gives pages: a bucket on a server, or what a test makes of one.
-pub(super) trait Pages: Send + Sync + 'static {
-    /// What all keys begin with.
-    fn prefix(&self) -> &[u8];
-
-    /// Where the objects are, for people.
-    fn location(&self) -> String;
-
-    /// The page at `cursor`, after as many attempts as make sense; each is told to `meter` and `pace`.
-    fn page(&self, cursor: &Cursor, meter: &Meter, pace: &Pace) -> impl Future<Output = Result<Page, ListError>> + Send;
-}
+use super::ranges::{Distrust, Gap, Key, Range, Ranges, Refused, Witness};
+use super::{Cursor, ListError, Meter, Pace, Pages, Reason, Tally};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -34,8 +22,8 @@ impl From<ListError> for Stopped {
     }
 }
 
-/// A boundary of two ranges is looked at so often before the server, rather than a busy bucket, is blamed for what it shows.
-const LOOKS_AT_A_SEAM: usize = 4;
+/// So often a gap is listed before the server, rather than a busy bucket, is blamed for what it shows.
+const MENDINGS: usize = 3;
 
 /// Feeds every object to `tally`, in no order. Gives what was learned for the next time.
 pub(super) async fn list<P: Pages>(
@@ -47,13 +35,8 @@ pub(super) async fn list<P: Pages>(
 ) -> Result<Histogram, Stopped> {
     let pace = Arc::new(Pace::new(ways));
     let mut ranges = Ranges::new(source.prefix(), memory, ways);
-    let stopped = |refused| match refused {
-        Refused::Distrust(distrust) => Stopped::Distrust(distrust),
-        Refused::Invalid(what) => {
-            ListError::new(Reason::InvalidResponse, format!("listing {}: {what}", source.location())).into()
-        }
-    };
     let mut asked = JoinSet::new();
+    let mut answers_by_key = false;
     loop {
         let limit = pace.limit();
         meter.concurrency.set(i64::try_from(limit).unwrap_or(i64::MAX));
@@ -61,62 +44,98 @@ pub(super) async fn list<P: Pages>(
             && let Some((id, cursor)) = ranges.next()
         {
             let (source, meter, pace) = (Arc::clone(source), meter.clone(), Arc::clone(&pace));
-            asked.spawn(async move { (id, source.page(&cursor, &meter, &pace).await) });
+            asked.spawn(async move {
+                let page = source.page(&cursor, &meter, &pace).await;
+                (id, cursor, page)
+            });
         }
         let Some(answer) = asked.join_next().await else { break };
-        let (id, page) = answer.map_err(|error| died(&source.location(), &error))?;
-        let objects = ranges.take(id, &mut page?, |object| tally.add(object)).map_err(stopped)?;
+        let (id, cursor, page) = answer.map_err(|error| died(&source.location(), &error))?;
+        let by_key = matches!(cursor, Cursor::After(_));
+        let mut page = match page {
+            // Asked for a page at the start it would answer.
+            Err(error) if by_key && !answers_by_key && may_be_about_the_question(error.reason) => {
+                return Err(Stopped::Distrust(Distrust::Unanswered));
+            }
+            page => page?,
+        };
+        answers_by_key |= by_key;
+        let objects = ranges.take(id, &mut page, |object| tally.add(object)).map_err(|refused| stopped(&**source, refused))?;
         meter.page(objects);
     }
-    let mut looks = JoinSet::new();
-    for seam in ranges.seams().map_err(stopped)? {
-        let (source, meter, pace) = (Arc::clone(source), meter.clone(), Arc::clone(&pace));
-        looks.spawn(async move { look_again(&*source, &seam, &meter, &pace).await });
+    let (gaps, learned) = ranges.join().map_err(|refused| stopped(&**source, refused))?;
+    for gap in gaps {
+        mend(&**source, gap, tally, meter, &pace).await?;
     }
-    while let Some(look) = looks.join_next().await {
-        look.map_err(|error| died(&source.location(), &error))??;
+    Ok(learned)
+}
+
+/// Some servers answer to a parameter that they do not know with an error.
+fn may_be_about_the_question(reason: Reason) -> bool {
+    matches!(reason, Reason::InvalidResponse | Reason::ServerError)
+}
+
+fn stopped(source: &impl Pages, refused: Refused) -> Stopped {
+    match refused {
+        Refused::Distrust(distrust) => Stopped::Distrust(distrust),
+        Refused::Invalid(what) => {
+            ListError::new(Reason::InvalidResponse, format!("listing {}: {what}", source.location())).into()
+        }
     }
-    Ok(ranges.into_memory())
 }
 
 fn died(location: &str, error: &JoinError) -> ListError {
     ListError::new(Reason::Internal, format!("listing {location}: a task died: {error}"))
 }
 
-/// Looks at a boundary whose sides saw different keys: from the last key before it, and from itself.
-async fn look_again(source: &impl Pages, seam: &Seam, meter: &Meter, pace: &Pace) -> Result<(), Stopped> {
-    let cursor = |key: &Key| Cursor::After(key.clone());
-    let mut witness = seam.at.clone();
-    for _ in 0..LOOKS_AT_A_SEAM {
-        let left = first_behind(source, seam.before.as_ref().map_or(Cursor::Start, cursor), &seam.at, meter, pace);
-        let right = first_behind(source, cursor(&seam.at), &seam.at, meter, pace);
-        let (left, right) = futures::join!(left, right);
-        match (left?, right?) {
-            (left, right) if left == right => return Ok(()),
-            (Edge::Key(key), Edge::End) | (_, Edge::Key(key)) => witness = key,
-            _ => {}
+/// Counts what lies in a gap, up to the key behind it. If that is not to be seen from the left any more, it must be gone from the right too.
+async fn mend(source: &impl Pages, gap: Gap, tally: &mut impl Tally, meter: &Meter, pace: &Pace) -> Result<(), Stopped> {
+    let Gap { mut after, until, right } = gap;
+    for _ in 0..MENDINGS {
+        let mut range = Range::new(after.clone(), until.clone());
+        while !range.is_done() {
+            let mut page = source.page(&range.cursor(), meter, pace).await?;
+            let mut objects = 0;
+            let mut count = |object: &super::Object<'_>| {
+                // The end of the gap has been counted.
+                if until.as_deref() != Some(object.key) {
+                    tally.add(object);
+                    objects += 1;
+                }
+            };
+            range.take(&mut page, source.prefix(), &mut count).map_err(|refused| stopped(source, refused))?;
+            meter.page(objects);
         }
+        let (Some(end), Some(right)) = (&until, &right) else { return Ok(()) };
+        if range.last() == Some(end) || !is_listed(source, right, end, meter, pace).await? {
+            return Ok(());
+        }
+        after = range.last().cloned().or(after);
     }
-    Err(Stopped::Distrust(Distrust::Seam(witness)))
+    let (Some(key), Some(after)) = (until, right) else { return Ok(()) };
+    Err(Stopped::Distrust(Distrust::Seam(Witness { key, after })))
 }
 
-/// The first key behind `at` in what the server lists from `cursor` on.
-async fn first_behind(source: &impl Pages, mut cursor: Cursor, at: &[u8], meter: &Meter, pace: &Pace) -> Result<Edge, ListError> {
-    // More than one page only if many objects have been written before the boundary, or if pages are empty.
-    for _ in 0..MOST_EMPTY_PAGES {
-        let mut page = source.page(&cursor, meter, pace).await?;
-        if let Some(object) = page.objects().find(|object| object.key > at) {
-            return Ok(Edge::Key(object.key.into()));
+/// True if `key` is among the first that are listed behind `after`.
+pub(super) async fn is_listed(
+    source: &impl Pages,
+    after: &Key,
+    key: &Key,
+    meter: &Meter,
+    pace: &Pace,
+) -> Result<bool, ListError> {
+    let mut range = Range::new(Some(after.clone()), None);
+    // More pages than one only if the first ones are empty, or a thousand objects have been written before the key by now.
+    while !range.is_done() {
+        let mut page = source.page(&range.cursor(), meter, pace).await?;
+        if page.objects().any(|object| object.key == &**key) {
+            return Ok(true);
         }
-        if !page.truncated {
-            return Ok(Edge::End);
+        if page.objects().any(|object| object.key > &**key) || range.take(&mut page, source.prefix(), |_| ()).is_err() {
+            return Ok(false);
         }
-        let last = page.objects().next_back().map(|object| Cursor::After(object.key.into()));
-        let Some(next) = last.or_else(|| page.next_token.take().map(Cursor::Token)) else { break };
-        cursor = next;
     }
-    let text = format!("listing {}: the server does not come to an end", source.location());
-    Err(ListError::new(Reason::InvalidResponse, text))
+    Ok(false)
 }
 
 #[cfg(test)]

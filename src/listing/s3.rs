@@ -10,8 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_
 use url::Url;
 
 use self::refusal::Refusal;
-use super::parallel::Pages;
-use super::{Cursor, ListError, Meter, Pace, Page, PageError, Reason};
+use super::{Cursor, ListError, Meter, Pace, Page, PageError, Pages, Reason};
 use crate::aws::{self, BucketAddress, Endpoint, S3Options, S3OptionsError};
 use crate::http::{self as client, BodyError, Failed, Retry, RetryPolicy};
 
@@ -19,8 +18,8 @@ use crate::http::{self as client, BodyError, Failed, Retry, RetryPolicy};
 const POLICY: RetryPolicy =
     RetryPolicy { attempts: 6, attempt_timeout: Duration::from_secs(20), total_timeout: Duration::from_secs(45) };
 
-/// A thousand keys of 1,024 bytes, each byte percent-encoded, with room for what surrounds them.
-const LARGEST_PAGE: usize = 16 << 20;
+/// A thousand keys of 1,024 bytes, each byte percent-encoded, with as much again for what surrounds them.
+const LARGEST_PAGE: usize = 6 << 20;
 
 /// What may stand in a query as it is (RFC 3986, and SigV4's canonical form).
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -45,19 +44,28 @@ impl Bucket {
         })
     }
 
-    /// Fetches a page. Each attempt is told.
-    pub(super) async fn fetch(&self, cursor: &Cursor, told: impl Fn(Attempt)) -> Result<Page, ListError> {
+    /// Fetches a page. Each attempt waits for its turn and is told, where there is somebody to tell.
+    pub(super) async fn fetch(&self, cursor: &Cursor, watched: Option<(&Meter, &Pace)>) -> Result<Page, ListError> {
         let timed_out = |attempts: u32, elapsed: Duration| {
+            if let Some((_, pace)) = watched {
+                pace.overrun();
+            }
             let text =
                 format!("no complete answer; {attempts} attempts in {} s (no route, or a stalled server?)", elapsed.as_secs());
             self.error(Reason::Timeout, &text)
         };
-        client::with_retries(POLICY, timed_out, || self.attempt(cursor, &told)).await
+        let turn = async || match watched {
+            Some((_, pace)) => Some(pace.turn().await),
+            None => None,
+        };
+        client::with_retries(POLICY, timed_out, turn, || self.attempt(cursor, watched)).await
     }
 
-    async fn attempt(&self, cursor: &Cursor, told: &impl Fn(Attempt)) -> Result<Page, Failed<ListError>> {
+    async fn attempt(&self, cursor: &Cursor, watched: Option<(&Meter, &Pace)>) -> Result<Page, Failed<ListError>> {
         let start = Instant::now();
-        told(Attempt::Sent);
+        if let Some((meter, _)) = watched {
+            meter.request();
+        }
         let page = self.request(cursor).await.and_then(|body| {
             Page::read(body).map_err(|error| match error {
                 PageError::ErrorDocument(document) => self.refused(&Refusal { document, ..Refusal::default() }),
@@ -65,10 +73,12 @@ impl Bucket {
                 garbled => self.failed(Reason::InvalidResponse, &garbled.to_string(), Retry::Backoff),
             })
         });
-        match &page {
-            Ok(_) => told(Attempt::Answered(start.elapsed())),
-            Err(failed) if failed.error.reason == Reason::Throttled => told(Attempt::Throttled),
-            Err(_) => {}
+        if let Some((_, pace)) = watched {
+            match &page {
+                Ok(_) => pace.answered(start.elapsed()),
+                Err(failed) if failed.error.reason == Reason::Throttled => pace.overrun(),
+                Err(_) => {}
+            }
         }
         page
     }
@@ -150,16 +160,6 @@ impl Bucket {
     }
 }
 
-/// What becomes of a request.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Attempt {
-    Sent,
-    /// With a page, after so long.
-    Answered(Duration),
-    /// With a request to slow down.
-    Throttled,
-}
-
 impl Pages for Bucket {
     fn prefix(&self) -> &[u8] {
         self.prefix.as_bytes()
@@ -171,12 +171,7 @@ impl Pages for Bucket {
     }
 
     async fn page(&self, cursor: &Cursor, meter: &Meter, pace: &Pace) -> Result<Page, ListError> {
-        let told = |attempt| match attempt {
-            Attempt::Sent => meter.request(),
-            Attempt::Answered(took) => pace.answered(took),
-            Attempt::Throttled => pace.throttled(),
-        };
-        self.fetch(cursor, told).await
+        self.fetch(cursor, Some((meter, pace))).await
     }
 }
 

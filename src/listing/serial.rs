@@ -1,18 +1,19 @@
 //! Page after page by continuation token: for servers that cannot be asked by key. Their order is not looked at.
 
-use super::parallel::Pages;
-use super::ranges::MOST_EMPTY_PAGES;
-use super::{Cursor, ListError, Meter, Pace, Page, Reason, Tally};
+use super::parallel::is_listed;
+use super::ranges::{MOST_EMPTY_PAGES, Witness, endless};
+use super::{Cursor, ListError, Meter, Pace, Page, Pages, Reason, Tally};
 
-/// Feeds every object to `tally`. A `witness` is a key that must be among them.
+/// Feeds every object to `tally`. A `witness` must be among them, unless it has been deleted.
 pub(super) async fn list(
     source: &impl Pages,
     tally: &mut impl Tally,
-    witness: Option<&[u8]>,
+    witness: Option<&Witness>,
     meter: &Meter,
 ) -> Result<(), ListError> {
     let pace = Pace::new(1);
     meter.concurrency.set(1);
+    meter.fallbacks.inc();
     let mut cursor = Cursor::Start;
     let mut repeats = Repeats::default();
     let mut empty_pages = 0;
@@ -32,18 +33,16 @@ pub(super) async fn list(
                 repeats.set_last(object.key);
                 tally.add(&object);
                 objects += 1;
-                missing = missing.filter(|key| *key != object.key);
+                missing = missing.filter(|witness| *witness.key != *object.key);
             }
         }
         meter.page(objects);
         if !page.truncated {
-            let Some(key) = missing else { return Ok(()) };
-            let key = String::from_utf8_lossy(key);
-            return invalid(&format!("the server ends before it has listed {key:?}, which it lists if asked for by key"));
+            break;
         }
         empty_pages = if objects == 0 { empty_pages + 1 } else { 0 };
         if empty_pages > MOST_EMPTY_PAGES {
-            return invalid("more than 1,000 pages in a row without a new key");
+            return invalid(&endless());
         }
         let Some(token) = page.next_token.take() else { return invalid("a truncated page without a continuation token") };
         let next = Cursor::Token(token);
@@ -51,6 +50,14 @@ pub(super) async fn list(
             return invalid("the continuation token does not move on");
         }
         cursor = next;
+    }
+    match missing {
+        Some(Witness { key, after }) if is_listed(source, after, key, meter, &pace).await? => {
+            let key = String::from_utf8_lossy(key);
+            let text = format!("the server ends before it has listed {key:?}, which it lists if asked for by key");
+            Err(ListError::new(Reason::InvalidResponse, format!("listing {}: {text}", source.location())))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -8,91 +8,9 @@
 //!   follows after the successor of a prefix, settles all positions to the left: either nothing does, or the answer shows where keys differ.
 //!   So these are searched by bisection.
 
-/// A set of bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct ByteSet([u64; 4]);
+mod bytes;
 
-impl ByteSet {
-    const DIGITS: Self = Self::range(b'0', b'9');
-    const UPPER: Self = Self::range(b'A', b'Z');
-    const LOWER: Self = Self::range(b'a', b'z');
-    const HEX: Self = Self::DIGITS.union(Self::range(b'a', b'f'));
-    /// The bytes in a character behind its first one.
-    const CONTINUATION: Self = Self::range(0x80, 0xbf);
-    /// The first bytes of characters that are not ASCII.
-    const LEAD: Self = Self::range(0xc2, 0xf4);
-
-    const fn range(first: u8, last: u8) -> Self {
-        let mut set = [0; 4];
-        let mut byte = first;
-        loop {
-            set[byte as usize / 64] |= 1 << (byte % 64);
-            if byte == last {
-                return Self(set);
-            }
-            byte += 1;
-        }
-    }
-
-    /// The bytes that are like `byte`.
-    fn class(byte: u8) -> Self {
-        let classes = [Self::DIGITS, Self::UPPER, Self::LOWER, Self::CONTINUATION, Self::LEAD];
-        classes.into_iter().find(|class| class.contains(byte)).unwrap_or_default()
-    }
-
-    fn contains(&self, byte: u8) -> bool {
-        self.0[usize::from(byte / 64)] & (1 << (byte % 64)) != 0
-    }
-
-    /// True if `byte` was not in it.
-    fn insert(&mut self, byte: u8) -> bool {
-        let new = !self.contains(byte);
-        self.0[usize::from(byte / 64)] |= 1 << (byte % 64);
-        new
-    }
-
-    fn len(&self) -> u32 {
-        self.0.iter().map(|word| word.count_ones()).sum()
-    }
-
-    fn meets(&self, other: &Self) -> bool {
-        self.0.iter().zip(other.0).any(|(left, right)| left & right != 0)
-    }
-
-    fn is_within(&self, other: &Self) -> bool {
-        self.intersection(other) == *self
-    }
-
-    const fn union(self, other: Self) -> Self {
-        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
-        Self([a | e, b | f, c | g, d | h])
-    }
-
-    fn intersection(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
-    }
-
-    fn without(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
-    }
-
-    /// Number of its bytes below `byte`.
-    fn rank(&self, byte: u8) -> u32 {
-        let word = usize::from(byte / 64);
-        let below: u32 = self.0[..word].iter().map(|word| word.count_ones()).sum();
-        below + (self.0[word] & ((1 << (byte % 64)) - 1)).count_ones()
-    }
-
-    /// The middle one.
-    fn median(&self) -> Option<u8> {
-        let mut left = self.len() / 2;
-        (0..=u8::MAX).filter(|&byte| self.contains(byte)).find(|_| {
-            let found = left == 0;
-            left = left.saturating_sub(1);
-            found
-        })
-    }
-}
+use self::bytes::{ByteSet, Sets, Slot, slots};
 
 /// A range of which `last` is the last key seen; keys up to `until` are left in it.
 #[derive(Debug, Clone, Copy)]
@@ -119,11 +37,11 @@ impl Rest<'_> {
         let high = if position == self.branch() { self.until.map_or(256, below) } else { 256 };
         let within_character = position > 0 && !is_boundary(self.last, position);
         let possible = if within_character { ByteSet::CONTINUATION } else { ByteSet::range(0, 0x7f).union(ByteSet::LEAD) };
-        let mut room = ByteSet::default();
-        (low..high).filter_map(|byte| u8::try_from(byte).ok()).filter(|&byte| possible.contains(byte)).for_each(|byte| {
-            room.insert(byte);
-        });
-        room
+        if low >= high {
+            return ByteSet::default();
+        }
+        let [first, last] = [low, high - 1].map(|byte| u8::try_from(byte).unwrap_or(u8::MAX));
+        possible.intersection(&ByteSet::range(first, last))
     }
 
     /// `last[..position]` with `byte` behind it, as a key: valid UTF-8 and within the range.
@@ -161,50 +79,8 @@ pub(super) fn common_prefix(left: &[u8], right: &[u8]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
-/// How deep an estimate looks behind the first position that differs.
-const DIGITS_OF_AN_ESTIMATE: usize = 64;
-
-/// Where a byte stands in a key: in which of the parts that punctuation makes, and how far into it. So the years of `a-2026` and `abc-2027`
-/// are compared, although their positions differ.
-#[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    part: usize,
-    offset: usize,
-}
-
-/// The slots of a key's bytes.
-fn slots(key: &[u8]) -> impl Iterator<Item = Slot> {
-    key.iter().scan(Slot::default(), |next, byte| {
-        let slot = *next;
-        *next = if byte.is_ascii_alphanumeric() || !byte.is_ascii() {
-            Slot { offset: slot.offset + 1, ..slot }
-        } else {
-            Slot { part: slot.part + 1, offset: 0 }
-        };
-        Some(slot)
-    })
-}
-
-/// A set for each slot.
-#[derive(Debug, Default)]
-struct Sets(Vec<Vec<ByteSet>>);
-
-impl Sets {
-    fn get(&self, slot: Slot) -> ByteSet {
-        self.0.get(slot.part).and_then(|part| part.get(slot.offset)).copied().unwrap_or_default()
-    }
-
-    fn insert(&mut self, slot: Slot, byte: u8) -> bool {
-        if self.0.len() <= slot.part {
-            self.0.resize_with(slot.part + 1, Vec::new);
-        }
-        let part = &mut self.0[slot.part];
-        if part.len() <= slot.offset {
-            part.resize(slot.offset + 1, ByteSet::default());
-        }
-        part[slot.offset].insert(byte)
-    }
-}
+/// An estimate does not look at parts of the range that are smaller.
+const FINEST: f64 = 1e-15;
 
 /// A cut.
 #[derive(Debug)]
@@ -222,50 +98,56 @@ pub(super) struct Guess {
 }
 
 /// The bytes seen in the keys.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shape {
     seen: Sets,
-    /// What a slot may hold, by what has been seen there and in slots like it.
-    likely: Sets,
+    /// By byte: all that has been seen in slots that hold this byte too.
+    together: [ByteSet; 256],
     /// What was looked for in a slot in vain.
     barren: Sets,
+    /// What the next key has in common with it is known already.
+    last: Vec<u8>,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { seen: Sets::default(), together: [ByteSet::default(); 256], barren: Sets::default(), last: Vec::new() }
+    }
 }
 
 impl Shape {
     /// Learns from a key.
     pub(super) fn observe(&mut self, key: &[u8]) {
-        let mut new = false;
-        for (slot, &byte) in slots(key).zip(key) {
-            new |= self.seen.insert(slot, byte);
+        let known = common_prefix(&self.last, key);
+        for (slot, &byte) in slots(key).zip(key).skip(known) {
+            if let Some(set) = self.seen.insert(slot, byte) {
+                set.bytes().for_each(|other| self.together[usize::from(other)] = self.together[usize::from(other)].union(set));
+            }
         }
-        if new {
-            self.likely.0.clear();
-        }
+        self.last.clear();
+        self.last.extend_from_slice(key);
     }
 
     /// Learns that nothing was found where `guess` had been.
     pub(super) fn disappointed(&mut self, guess: &Guess) {
-        (0..=u8::MAX).filter(|&byte| guess.bytes.contains(byte)).for_each(|byte| {
+        guess.bytes.bytes().for_each(|byte| {
             self.barren.insert(guess.slot, byte);
         });
     }
 
-    /// Brings the likely bytes up to date.
-    pub(super) fn digest(&mut self) {
-        if self.likely.0.is_empty() {
-            let kin = |set: &ByteSet| if set.len() > 1 { self.kin(set) } else { *set };
-            self.likely = Sets(self.seen.0.iter().map(|part| part.iter().map(kin).collect()).collect());
+    /// What may stand in a slot: the byte that always has, or what has been seen in slots that share a byte with it.
+    fn likely(&self, slot: Slot) -> ByteSet {
+        let seen = self.seen.get(slot);
+        if seen.len() <= 1 {
+            seen
+        } else {
+            seen.bytes().fold(seen, |likely, byte| likely.union(self.together[usize::from(byte)]))
         }
-    }
-
-    /// What stands in slots that share a byte with `set`.
-    fn kin(&self, set: &ByteSet) -> ByteSet {
-        self.seen.0.iter().flatten().filter(|other| other.meets(set)).fold(*set, |kin, other| kin.union(*other))
     }
 
     /// The bytes that may stand where `byte` does: digits of its base for a digit, otherwise its class.
     fn alike(&self, byte: u8) -> ByteSet {
-        let kin = self.kin(&ByteSet::range(byte, byte));
+        let kin = self.together[usize::from(byte)];
         if kin.is_within(&ByteSet::HEX) { kin.union(ByteSet::DIGITS) } else { ByteSet::class(byte) }
     }
 
@@ -327,7 +209,7 @@ impl Shape {
 
     fn successor(&self, rest: &Rest<'_>, position: usize, slots: &[Slot]) -> Option<Cut> {
         let room = rest.room(position);
-        let next = (0..=u8::MAX).find(|&byte| room.contains(byte))?;
+        let next = room.bytes().next()?;
         self.guess(rest, position, slots.get(position).copied()?, next)
     }
 
@@ -345,10 +227,13 @@ impl Shape {
     pub(super) fn distance(&self, from: &[u8], to: Option<&[u8]>, base: usize) -> f64 {
         let place = |key: &[u8]| {
             let (mut place, mut unit) = (0.0, 1.0);
-            for (slot, &byte) in slots(key).zip(key).skip(base).take(DIGITS_OF_AN_ESTIMATE) {
-                let likely = self.likely.get(slot);
+            for (slot, &byte) in slots(key).zip(key).skip(base) {
+                let likely = self.likely(slot);
                 unit /= f64::from(likely.len().max(1));
                 place += f64::from(likely.rank(byte)) * unit;
+                if unit < FINEST {
+                    break;
+                }
             }
             place
         };
@@ -360,4 +245,65 @@ impl Shape {
 fn middle_unexplored(rest: &Rest<'_>, settled: usize, proved: usize) -> Option<usize> {
     let first = if settled == rest.branch() && rest.room(settled) == ByteSet::default() { settled + 1 } else { settled };
     (first < proved).then(|| first + (proved - 1 - first) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::bytes::{LONGEST_PART, MOST_PARTS};
+    use super::*;
+
+    proptest! {
+        /// Any bytes, since keys come from servers.
+        #[test]
+        fn a_cut_is_a_key_within_its_range(
+            keys in proptest::collection::btree_set(proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'/'), Just(0xe5), any::<u8>()], 0..12), 2..40),
+            text in proptest::collection::btree_set("[a-c0-3é/\u{10ffff}-]{0,8}", 2..40),
+            bytes in any::<bool>(), until in any::<proptest::sample::Index>(), guess in any::<bool>(), proved in proptest::array::uniform3(0_usize..14),
+        ) {
+            let keys: Vec<Vec<u8>> = if bytes { keys.into_iter().collect() } else { text.into_iter().map(String::into_bytes).collect() };
+            let mut shape = Shape::default();
+            keys.iter().for_each(|key| shape.observe(key));
+            let (last, until) = (&keys[0], until.get(&keys[1..]));
+            let mut proved = proved;
+            proved.sort_unstable();
+            for until in [None, Some(until.as_slice())] {
+                let rest = Rest { last, until, proved, prefix: 0 };
+                if let Some(Cut { at, .. }) = shape.cut(&rest, guess, |_| true) {
+                    prop_assert!(*at > **last && until.is_none_or(|until| *at < *until), "{:?} cuts {:?}", at, rest);
+                    prop_assert!(std::str::from_utf8(&at).is_ok(), "{:?} cuts {:?}", at, rest);
+                }
+                prop_assert!(shape.distance(last, until, 0).is_finite());
+            }
+        }
+    }
+
+    fn cut(keys: &[&str], until: Option<&str>) -> Option<String> {
+        let mut shape = Shape::default();
+        keys.iter().for_each(|key| shape.observe(key.as_bytes()));
+        let (first, last) = (keys.first()?.as_bytes(), keys.last()?.as_bytes());
+        let rest = Rest { last, until: until.map(str::as_bytes), proved: [common_prefix(first, last); 3], prefix: 0 };
+        shape.cut(&rest, true, |_| true).map(|cut| String::from_utf8(cut.at.into_vec()).unwrap())
+    }
+
+    #[test]
+    fn what_has_been_seen_to_differ_is_halved() {
+        assert_eq!(cut(&["a-0", "a-9", "b-1"], Some("b-5")).as_deref(), Some("b-3"));
+        assert_eq!(cut(&["a-0f", "a-00"], Some("a-0z")).as_deref(), Some("a-0f"));
+    }
+
+    #[test]
+    fn what_has_never_differed_is_asked_about() {
+        // Is there anything that does not begin with `cluste`?
+        assert_eq!(cut(&["cluster-1", "cluster-2"], None).as_deref(), Some("clut"));
+    }
+
+    #[test]
+    fn keys_of_nothing_but_punctuation_are_bounded() {
+        let mut shape = Shape::default();
+        shape.observe("/".repeat(1_024).as_bytes());
+        shape.observe("a".repeat(1_024).as_bytes());
+        assert!(shape.seen.0.len() <= MOST_PARTS && shape.seen.0.iter().all(|part| part.len() <= LONGEST_PART));
+    }
 }

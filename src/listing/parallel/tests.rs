@@ -1,13 +1,15 @@
 //! The listing against servers that are wrong in every way, without a network: what it counts must be what is there, or it must fail.
 
+mod server;
+
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
+use self::server::{Oddity, Passing, Server, time};
 use super::*;
-use crate::listing::{Object, Repeated, serial};
+use crate::listing::repeated::Repeated;
+use crate::listing::{Object, Page, serial};
 
 /// A meter that nobody reads.
 pub(in crate::listing) fn meter() -> Meter {
@@ -24,142 +26,9 @@ pub(in crate::listing) fn meter() -> Meter {
     }
 }
 
-/// What a server may do besides what it should.
-#[derive(Debug, Clone, Copy)]
-enum Oddity {
-    None,
-    IgnoresStartAfter,
-    /// Takes `start-after` for the first key wanted.
-    IncludesStartAfter,
-    /// The first key behind an invented `start-after` is missing.
-    SkipsAfterInvented,
-    /// The token behind an invented `start-after` leaves a key out.
-    TokenSkipsAfterInvented,
-    EmptyPages(usize),
-    RepeatsLastKey,
-    /// Every key comes twice in a row.
-    EveryKeyTwice,
-    /// Sorted by length first, or by something else that is not the bytes.
-    Order(fn(&[u8]) -> Vec<u8>),
-    NoToken,
-    /// Claims to be at the end behind this key.
-    EndsEarly(usize),
-    Dies(usize),
-    Refuses(usize),
-    Endless,
-}
-
-/// The keys in the order of the server, and how it answers.
-struct Server {
-    keys: Mutex<Keys>,
-    page: usize,
-    oddity: Oddity,
-    requests: AtomicUsize,
-    /// Called before each answer, with its number.
-    meanwhile: Box<Meanwhile>,
-}
-
-/// Keys and sizes.
-type Keys = Vec<(Vec<u8>, u64)>;
-
-type Meanwhile = dyn Fn(usize, &mut Keys) + Send + Sync;
-
-impl Server {
-    fn new(keys: impl IntoIterator<Item = impl Into<Vec<u8>>>, page: usize, oddity: Oddity) -> Self {
-        let keys: BTreeMap<Vec<u8>, u64> = keys.into_iter().map(Into::into).zip(1..).collect();
-        let mut keys: Keys = keys.into_iter().collect();
-        if let Oddity::Order(by) = oddity {
-            keys.sort_by_key(|(key, _)| by(key));
-        }
-        Self { keys: Mutex::new(keys), page, oddity, requests: AtomicUsize::new(0), meanwhile: Box::new(|_, _| ()) }
-    }
-
-    fn place(&self, key: &[u8]) -> Vec<u8> {
-        if let Oddity::Order(by) = self.oddity { by(key) } else { key.to_vec() }
-    }
-
-    fn answer(&self, cursor: &Cursor) -> Result<Page, ListError> {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut keys = self.keys.lock().unwrap();
-        (self.meanwhile)(number, &mut keys);
-        let odd = self.oddity;
-        match odd {
-            Oddity::Refuses(at) if number == at => return Err(ListError::new(Reason::AccessDenied, "403")),
-            Oddity::Dies(at) if number == at => panic!("as it was told to"),
-            _ => {}
-        }
-        let mut invented = false;
-        let mut start = match cursor {
-            Cursor::Start => 0,
-            Cursor::After(_) if matches!(odd, Oddity::IgnoresStartAfter) => 0,
-            Cursor::After(key) => {
-                let place = self.place(key);
-                invented = !keys.iter().any(|(known, _)| **known == **key);
-                keys.partition_point(|(known, _)| {
-                    self.place(known) < place || self.place(known) == place && !matches!(odd, Oddity::IncludesStartAfter)
-                })
-            }
-            Cursor::Token(token) => token.split(' ').next().unwrap().parse().unwrap(),
-        };
-        if invented && matches!(odd, Oddity::SkipsAfterInvented) {
-            start += 1;
-        }
-        let start = start.min(keys.len());
-        let mut end = (start + self.page).min(keys.len());
-        let cut_off = if let Oddity::EndsEarly(at) = odd { (start..end).contains(&at).then_some(at) } else { None };
-        end = cut_off.unwrap_or(end);
-        let mut page = Page::default();
-        let mut empty = 0;
-        if let Oddity::EmptyPages(number) = odd {
-            if let Cursor::Token(token) = cursor {
-                empty = token.split(' ').nth(1).unwrap().parse().unwrap();
-            }
-            if empty < number && start < end {
-                end = start;
-                empty += 1;
-            } else {
-                empty = 0;
-            }
-        }
-        if matches!(odd, Oddity::RepeatsLastKey) && matches!(cursor, Cursor::Token(_)) {
-            let (key, size) = &keys[start - 1];
-            page.push(key, *size, 0);
-        }
-        for (key, size) in &keys[start..end] {
-            page.push(key, *size, 0);
-            if matches!(odd, Oddity::EveryKeyTwice) {
-                page.push(key, *size, 0);
-            }
-        }
-        page.truncated = end < keys.len() && cut_off.is_none() || matches!(odd, Oddity::Endless);
-        let next = end + usize::from(invented && matches!(odd, Oddity::TokenSkipsAfterInvented));
-        page.next_token = (page.truncated && !matches!(odd, Oddity::NoToken)).then(|| format!("{next} {empty} {number}"));
-        Ok(page)
-    }
-}
-
-impl Pages for Server {
-    fn prefix(&self) -> &[u8] {
-        b""
-    }
-
-    fn location(&self) -> String {
-        "here".to_owned()
-    }
-
-    async fn page(&self, cursor: &Cursor, meter: &Meter, _: &Pace) -> Result<Page, ListError> {
-        meter.request();
-        // Answers come in another order than questions.
-        for _ in 0..self.requests.load(Ordering::Relaxed) % 3 {
-            tokio::task::yield_now().await;
-        }
-        self.answer(cursor)
-    }
-}
-
 /// Each object that was counted, and how often.
 #[derive(Default, PartialEq, Eq)]
-struct Counted(BTreeMap<(Vec<u8>, u64), usize>);
+struct Counted(BTreeMap<(Vec<u8>, u64, i64), usize>);
 
 impl std::fmt::Debug for Counted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -170,7 +39,7 @@ impl std::fmt::Debug for Counted {
 
 impl Tally for Counted {
     fn add(&mut self, object: &Object<'_>) {
-        *self.0.entry((object.key.to_vec(), object.size)).or_default() += 1;
+        *self.0.entry((object.key.to_vec(), object.size, object.modified)).or_default() += 1;
     }
 }
 
@@ -179,10 +48,10 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn there(server: &Server) -> Counted {
-    Counted(server.keys.lock().unwrap().iter().map(|object| (object.clone(), 1)).collect())
+    Counted(server.keys.lock().unwrap().iter().map(|(key, size)| ((key.clone(), *size, time(*size)), 1)).collect())
 }
 
-/// Lists twice, since the second listing begins from what the first has taught. Gives the fallbacks.
+/// Lists twice, since the second listing begins from what the first has taught. Gives the number of listings page after page.
 fn lists_exactly(server: Server, ways: usize) -> u64 {
     let there = there(&server);
     let listing = Repeated::new(server, ways);
@@ -192,6 +61,7 @@ fn lists_exactly(server: Server, ways: usize) -> u64 {
         assert_eq!(counted, there, "scan {scan}");
         assert_eq!(usize::try_from(meter.objects_seen.get()).unwrap(), there.0.len());
     }
+    assert!(listing.source.most_running.load(std::sync::atomic::Ordering::Relaxed) <= ways);
     meter.fallbacks.get()
 }
 
@@ -206,7 +76,7 @@ fn lists_exactly_in_ranges(oddity: Oddity, fallbacks: u64) {
 
 #[test]
 fn a_server_that_ignores_start_after_is_listed_by_token() {
-    lists_exactly_in_ranges(Oddity::IgnoresStartAfter, 1);
+    lists_exactly_in_ranges(Oddity::IgnoresStartAfter, 2);
 }
 
 #[test]
@@ -220,8 +90,32 @@ fn a_token_that_skips_a_key_after_an_invented_one_is_not_used() {
 }
 
 #[test]
-fn a_server_that_skips_the_key_behind_an_invented_one_is_noticed() {
-    lists_exactly_in_ranges(Oddity::SkipsAfterInvented, 1);
+fn the_key_that_a_server_skips_behind_an_invented_one_is_counted() {
+    lists_exactly_in_ranges(Oddity::SkipsAfterInvented, 0);
+}
+
+#[test]
+fn a_server_that_refuses_start_after_is_listed_by_token() {
+    lists_exactly_in_ranges(Oddity::RefusesStartAfter, 2);
+}
+
+/// A server that is wrong once, at any of its requests, and right when asked again.
+#[test]
+fn what_was_missing_once_is_listed_after_all() {
+    for passing in [Passing::SkipsAfterInvented, Passing::IgnoresStartAfter, Passing::Empty] {
+        for at in (1..60).step_by(4) {
+            let mut server = Server::new(numbered(30_000), 1_000, Oddity::None);
+            server.schedule = vec![(at, passing)];
+            lists_exactly(server, 8);
+        }
+    }
+}
+
+/// Most of the bucket lies behind such an end, but other ranges know better.
+#[test]
+fn an_end_that_was_none_is_gone_beyond() {
+    lists_exactly_in_ranges(Oddity::EndsEarlyOnce(1_500), 0);
+    lists_exactly_in_ranges(Oddity::EndsEarlyOnce(2_500), 0);
 }
 
 #[test]
@@ -249,7 +143,7 @@ fn empty_pages_are_followed_a_thousand_times() {
     let listing = Repeated::new(Server::new(numbered(2_500), 1_000, Oddity::EmptyPages(2_000)), 4);
     let error = runtime().block_on(listing.list(Counted::default, &meter())).unwrap_err();
     assert_eq!(error.reason, Reason::InvalidResponse);
-    assert!(error.message.contains("1,000 pages"), "{error}");
+    assert!(error.message.contains("1000 pages"), "{error}");
 }
 
 #[test]
@@ -267,13 +161,13 @@ fn keys_out_of_order_are_listed_by_token() {
     fn utf_16(key: &[u8]) -> Vec<u8> {
         String::from_utf8_lossy(key).encode_utf16().flat_map(u16::to_be_bytes).collect()
     }
-    lists_exactly_in_ranges(Oddity::Order(scattered), 1);
+    lists_exactly_in_ranges(Oddity::Order(scattered), 2);
     let folders = || {
         (0..10_000).flat_map(|number| [format!("a{}/{number:05}", number / 1_000), format!("a{}-{number:05}", number / 1_000)])
     };
-    assert_eq!(lists_exactly(Server::new(folders(), 1_000, Oddity::Order(folders_first)), 8), 1);
+    assert_eq!(lists_exactly(Server::new(folders(), 1_000, Oddity::Order(folders_first)), 8), 2);
     let plains = || (0..9_000).map(|number| format!("{}{number:05}", ["a", "\u{1f680}", "\u{ff21}"][number % 3]));
-    assert_eq!(lists_exactly(Server::new(plains(), 1_000, Oddity::Order(utf_16)), 8), 1);
+    assert_eq!(lists_exactly(Server::new(plains(), 1_000, Oddity::Order(utf_16)), 8), 2);
 }
 
 #[test]
@@ -345,7 +239,7 @@ fn what_is_written_and_deleted_meanwhile_is_counted_at_most_once_and_nothing_els
     for _ in 0..3 {
         let counted = runtime().block_on(listing.list(Counted::default, &meter)).unwrap();
         assert!(counted.0.values().all(|&times| times == 1));
-        let found = counted.0.keys().filter(|(key, _)| key.len() == 13).count();
+        let found = counted.0.keys().filter(|(key, ..)| key.len() == 13).count();
         assert_eq!(found, lasting.len());
     }
     assert_eq!(meter.fallbacks.get(), 0);
@@ -369,37 +263,47 @@ fn oddities() -> impl Strategy<Value = Oddity> {
     fn case_is_nothing(key: &[u8]) -> Vec<u8> {
         [key.to_ascii_lowercase(), key.to_vec()].join(&0)
     }
-    let fixed = [
-        Oddity::None,
+    let odd = proptest::sample::select(vec![
         Oddity::IgnoresStartAfter,
         Oddity::IncludesStartAfter,
         Oddity::SkipsAfterInvented,
         Oddity::TokenSkipsAfterInvented,
         Oddity::RepeatsLastKey,
         Oddity::EveryKeyTwice,
-        Oddity::NoToken,
+        Oddity::RefusesStartAfter,
+        Oddity::EmptyPages(3),
         Oddity::Order(reversed),
         Oddity::Order(longest_last),
         Oddity::Order(case_is_nothing),
-    ];
-    let numbers = (1_usize..20).prop_flat_map(|at| prop_oneof![Just(Oddity::EmptyPages(at)), Just(Oddity::Refuses(at))]);
-    prop_oneof![4 => proptest::sample::select(fixed.to_vec()), 1 => numbers]
+    ]);
+    prop_oneof![Just(Oddity::None), odd]
+}
+
+/// What comes and goes. An end that is none is left out: in the last range nobody can know better.
+fn schedules() -> impl Strategy<Value = Vec<(usize, Passing)>> {
+    let passing =
+        proptest::sample::select(vec![Passing::IgnoresStartAfter, Passing::SkipsAfterInvented, Passing::Empty, Passing::Refused]);
+    proptest::collection::vec((1_usize..80, passing), 0..4)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn what_is_counted_is_what_is_there_or_the_listing_fails(
-        keys in keys(), oddity in oddities(), page in 1_usize..30, ways in 1_usize..20,
+        keys in keys(), oddity in oddities(), schedule in schedules(), page in 1_usize..30, ways in 1_usize..20,
     ) {
-        let server = Server::new(keys, page, oddity);
+        let mut server = Server::new(keys, page, oddity);
+        server.schedule = schedule;
         let there = there(&server);
         let listing = Repeated::new(server, ways);
-        for _ in 0..2 {
+        for _ in 0..3 {
             match runtime().block_on(listing.list(Counted::default, &meter())) {
                 Ok(counted) => prop_assert_eq!(&counted, &there),
-                Err(error) => prop_assert!(matches!(oddity, Oddity::Refuses(_) | Oddity::NoToken | Oddity::IgnoresStartAfter), "{:?}", error),
+                Err(error) => {
+                    let refused = listing.source.schedule.iter().any(|(_, passing)| *passing == Passing::Refused);
+                    prop_assert!(refused && error.reason == Reason::AccessDenied, "{:?}", error);
+                }
             }
         }
     }

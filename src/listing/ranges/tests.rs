@@ -43,8 +43,9 @@ fn list(space: &dyn KeySpace, memory: &mut Arc<Histogram>, ways: usize) -> Run {
         }
     }
     assert_eq!(objects, space.len());
-    assert_eq!(ranges.seams().unwrap(), []);
-    *memory = Arc::new(ranges.into_memory());
+    let (gaps, learned) = ranges.join().unwrap();
+    assert_eq!(gaps, []);
+    *memory = Arc::new(learned);
     run
 }
 

@@ -1,0 +1,69 @@
+//! The same bucket, listed again and again: what one listing teaches the next.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::histogram::Histogram;
+use super::parallel::{self, Stopped};
+use super::{ListError, Meter, Pages, Tally, serial};
+
+/// A bucket, and what is remembered of it.
+#[derive(Debug)]
+pub(super) struct Repeated<P> {
+    pub(super) source: Arc<P>,
+    ways: usize,
+    memory: Mutex<Memory>,
+}
+
+/// What is known of a bucket from its last listing.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    histogram: Arc<Histogram>,
+    /// How often in a row the server turned out not to be asked by key.
+    distrusted: u32,
+    /// Listings that go on page after page before it is tried again.
+    serial: u32,
+}
+
+/// After so many listings page after page a server is tried by key again, at the latest.
+const MOST_SERIAL: u32 = 64;
+
+impl<P: Pages> Repeated<P> {
+    pub(super) fn new(source: P, ways: usize) -> Self {
+        Self { source: Arc::new(source), ways, memory: Mutex::default() }
+    }
+
+    /// In ranges side by side; page after page if the server cannot be asked by key, or could not last time.
+    pub(super) async fn list<T: Tally>(&self, tally: impl Fn() -> T, meter: &Meter) -> Result<T, ListError> {
+        meter.objects_seen.set(0);
+        let memory = self.memory().clone();
+        let mut count = tally();
+        if memory.serial > 0 {
+            serial::list(&*self.source, &mut count, None, meter).await?;
+            self.memory().serial -= 1;
+            return Ok(count);
+        }
+        match parallel::list(&self.source, &mut count, memory.histogram, self.ways, meter).await {
+            Ok(learned) => *self.memory() = Memory { histogram: Arc::new(learned), ..Memory::default() },
+            Err(Stopped::Failed(error)) => return Err(error),
+            Err(Stopped::Distrust(why)) => {
+                tracing::warn!(bucket = %self.source.location(), "the bucket is listed page after page, since {why}");
+                self.distrust();
+                meter.objects_seen.set(0);
+                count = tally();
+                serial::list(&*self.source, &mut count, why.witness(), meter).await?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// At once, lest a listing that is given up before its end has to find out again.
+    fn distrust(&self) {
+        let mut memory = self.memory();
+        memory.distrusted += 1;
+        memory.serial = 2_u32.saturating_pow(memory.distrusted).min(MOST_SERIAL);
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
