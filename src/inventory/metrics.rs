@@ -37,21 +37,21 @@ impl ScanMetrics {
             cost: CounterVec::new(
                 Opts::new(
                     "s3exporter_scan_estimated_cost_dollars_total",
-                    "What the list requests cost, at the configured price of a thousand.",
+                    "What the list requests are estimated to cost, at the configured price of a thousand.",
                 ),
                 &by_bucket,
             )?,
             concurrency: IntGaugeVec::new(
                 Opts::new(
                     "s3exporter_scan_concurrency",
-                    "How many list requests may run side by side: the configured number, or fewer while the server is slow.",
+                    "How many list requests may run side by side: the configured number, fewer while the server throttles or is slow.",
                 ),
                 &by_bucket,
             )?,
             fallbacks: IntCounterVec::new(
                 Opts::new(
                     "s3exporter_scan_fallbacks_total",
-                    "Scans that went on page after page, since the server could not be asked by key.",
+                    "Scans that listed the bucket page after page, since the server could not be asked by key, or could not last time.",
                 ),
                 &by_bucket,
             )?,

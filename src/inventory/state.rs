@@ -110,16 +110,17 @@ impl Bucket {
     pub(super) fn scan_failed(&self, error: ScanError) {
         let error = Arc::new(error);
         let now = self.clock.now();
-        let consecutive = self.update(|state| {
+        let (consecutive, first) = self.update(|state| {
             state.error = Some((now, Arc::clone(&error)));
             state.running = false;
             state.consecutive_failures = state.consecutive_failures.saturating_add(1);
             state.settled |= state.consecutive_failures >= MANY_FAILURES;
             state.success = self.success(false);
-            state.consecutive_failures
+            (state.consecutive_failures, state.result.is_none())
         });
         let bucket = self.target.name.as_str();
-        tracing::warn!(bucket, reason = error.reason, %error, consecutive, "the scan failed; the last complete result stays");
+        let rest = if first { "there is no complete result yet" } else { "the last complete result stays" };
+        tracing::warn!(bucket, reason = error.reason, %error, consecutive, "the scan failed; {rest}");
     }
 
     fn success(&self, success: bool) -> Option<Fragment> {

@@ -14,6 +14,8 @@ const GRACE: f64 = 0.02;
 const FORGET: f64 = 1.02;
 /// Requests that were sent together are throttled together; that counts once.
 const ONCE_IN: Duration = Duration::from_millis(500);
+/// After that it does not grow for so long, lest it be throttled with every other request.
+const HOLD: Duration = Duration::from_secs(10);
 
 /// The number of requests that may run, between one and a cap.
 #[derive(Debug)]
@@ -38,8 +40,20 @@ struct State {
 impl Pace {
     /// Starts at `cap`.
     pub(super) fn new(cap: usize) -> Self {
+        Self::starting_at(cap, cap)
+    }
+
+    /// Starts lower, where the server has been overrun before.
+    pub(super) fn starting_at(limit: usize, cap: usize) -> Self {
         let cap = cap.max(1) as f64;
-        let state = State { limit: cap, running: 0, shortest: f64::INFINITY, answers: 0.0, seconds: 0.0, overrun: None };
+        let state = State {
+            limit: (limit.max(1) as f64).min(cap),
+            running: 0,
+            shortest: f64::INFINITY,
+            answers: 0.0,
+            seconds: 0.0,
+            overrun: None,
+        };
         Self { cap, state: Mutex::new(state), freed: Notify::new() }
     }
 
@@ -73,7 +87,12 @@ impl Pace {
         }
         let mean = state.seconds / state.answers;
         state.shortest = mean.min(state.shortest * FORGET);
-        state.limit = if mean > state.shortest * RISING + GRACE { state.limit * 0.9 } else { state.limit + 1.0 };
+        let held = state.overrun.is_some_and(|last| last.elapsed() < HOLD);
+        state.limit = match mean > state.shortest * RISING + GRACE {
+            true => state.limit * 0.9,
+            false if held => state.limit,
+            false => state.limit + 1.0,
+        };
         state.limit = state.limit.clamp(1.0, self.cap);
         (state.answers, state.seconds) = (0.0, 0.0);
         self.freed.notify_one();
@@ -137,12 +156,15 @@ mod tests {
         }
         assert_eq!(pace.limit(), 1);
         rounds(&pace, 10, 80);
+        assert_eq!(pace.limit(), 1, "not so soon");
+        tokio::time::advance(HOLD).await;
+        rounds(&pace, 10, 80);
         assert_eq!(pace.limit(), 11);
         rounds(&pace, 100, 80);
         assert_eq!(pace.limit(), 32);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn turns_are_waited_for_while_the_limit_is_low() {
         let pace = Pace::new(2);
         let (first, _second) = (pace.turn().await, pace.turn().await);
@@ -152,6 +174,7 @@ mod tests {
         drop(first);
         let waiting = tokio::time::timeout(Duration::from_millis(1), pace.turn()).await;
         assert!(waiting.is_err(), "one still runs, and the limit is one");
+        tokio::time::advance(HOLD).await;
         pace.answered(Duration::from_millis(1));
         assert_eq!(pace.limit(), 2);
         let _third = pace.turn().await;

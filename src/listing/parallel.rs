@@ -30,10 +30,10 @@ pub(super) async fn list<P: Pages>(
     source: &Arc<P>,
     tally: &mut impl Tally,
     memory: Arc<Histogram>,
+    pace: &Arc<Pace>,
     ways: usize,
     meter: &Meter,
 ) -> Result<Histogram, Stopped> {
-    let pace = Arc::new(Pace::new(ways));
     let mut ranges = Ranges::new(source.prefix(), memory, ways);
     let mut asked = JoinSet::new();
     let mut answers_by_key = false;
@@ -43,7 +43,7 @@ pub(super) async fn list<P: Pages>(
         while asked.len() < limit
             && let Some((id, cursor)) = ranges.next()
         {
-            let (source, meter, pace) = (Arc::clone(source), meter.clone(), Arc::clone(&pace));
+            let (source, meter, pace) = (Arc::clone(source), meter.clone(), Arc::clone(pace));
             asked.spawn(async move {
                 let page = source.page(&cursor, &meter, &pace).await;
                 (id, cursor, page)
@@ -55,7 +55,7 @@ pub(super) async fn list<P: Pages>(
         let mut page = match page {
             // Asked for a page at the start it would answer.
             Err(error) if by_key && !answers_by_key && may_be_about_the_question(error.reason) => {
-                return Err(Stopped::Distrust(Distrust::Unanswered));
+                return Err(Stopped::Distrust(Distrust::Unanswered(error.message)));
             }
             page => page?,
         };
@@ -65,7 +65,7 @@ pub(super) async fn list<P: Pages>(
     }
     let (gaps, learned) = ranges.join().map_err(|refused| stopped(&**source, refused))?;
     for gap in gaps {
-        mend(&**source, gap, tally, meter, &pace).await?;
+        mend(&**source, gap, tally, meter, pace).await?;
     }
     Ok(learned)
 }

@@ -42,8 +42,8 @@ pub(super) enum Distrust {
     StartAfter,
     #[error("its keys are not in the order of their bytes")]
     Order,
-    #[error("it does not answer to start-after")]
-    Unanswered,
+    #[error("it does not answer a question by start-after: {0}")]
+    Unanswered(String),
     #[error("it lists a key if asked from one side, but not from the other")]
     Seam(Witness),
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::histogram::Histogram;
 use super::parallel::{self, Stopped};
-use super::{ListError, Meter, Pages, Tally, serial};
+use super::{ListError, Meter, Pace, Pages, Reason, Tally, serial};
 
 /// A bucket, and what is remembered of it.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Repeated<P> {
 #[derive(Debug, Clone, Default)]
 struct Memory {
     histogram: Arc<Histogram>,
+    /// How many requests ran side by side when the server had them fail by throttling.
+    overrun_at: Option<usize>,
     /// How often in a row the server turned out not to be asked by key.
     distrusted: u32,
     /// Listings that go on page after page before it is tried again.
@@ -42,11 +44,15 @@ impl<P: Pages> Repeated<P> {
             self.memory().serial -= 1;
             return Ok(count);
         }
-        match parallel::list(&self.source, &mut count, memory.histogram, self.ways, meter).await {
+        let pace = Arc::new(Pace::starting_at(memory.overrun_at.unwrap_or(self.ways), self.ways));
+        match parallel::list(&self.source, &mut count, memory.histogram, &pace, self.ways, meter).await {
             Ok(learned) => *self.memory() = Memory { histogram: Arc::new(learned), ..Memory::default() },
-            Err(Stopped::Failed(error)) => return Err(error),
+            Err(Stopped::Failed(error)) => {
+                self.memory().overrun_at = (error.reason == Reason::Throttled).then(|| pace.limit());
+                return Err(error);
+            }
             Err(Stopped::Distrust(why)) => {
-                tracing::warn!(bucket = %self.source.location(), "the bucket is listed page after page, since {why}");
+                tracing::warn!(bucket = %self.source.location(), "the server of the bucket cannot be asked by key, so it is listed page after page: {why}");
                 self.distrust();
                 meter.objects_seen.set(0);
                 count = tally();
