@@ -49,13 +49,13 @@ async fn is_counted_twice(space: impl KeySpace + 'static, faults: &[FaultRule], 
 #[tokio::test]
 async fn each_key_space_is_counted() {
     let spaces: [Box<dyn KeySpace>; 7] = [
-        Box::new(ClusterTimestamp::new(300, 100)),
-        Box::new(Uuids { count: 30_000 }),
-        Box::new(DateTree { hours: 60, per_hour: 500 }),
-        Box::new(Counters { count: 30_000 }),
-        Box::new(OneHuge::new(100, 30, 27_000)),
+        Box::new(ClusterTimestamp::new(120, 100)),
+        Box::new(Uuids { count: 12_000 }),
+        Box::new(DateTree { hours: 24, per_hour: 500 }),
+        Box::new(Counters { count: 12_000 }),
+        Box::new(OneHuge::new(100, 12, 10_800)),
         Box::new(LongPrefix { count: 5_500 }),
-        Box::new(NonAscii { per_name: 3_000 }),
+        Box::new(NonAscii { per_name: 1_200 }),
     ];
     for space in spaces {
         let metrics = is_counted_twice(space, &[], "8").await;
@@ -115,7 +115,7 @@ async fn faults_of_the_moment_are_retried_range_by_range() {
     ];
     for fault in faults {
         let rule = FaultRule { when: When::EveryNth(4), fault: fault.clone() };
-        let metrics = is_counted_twice(ClusterTimestamp::new(400, 100), &[rule], "16").await;
+        let metrics = is_counted_twice(ClusterTimestamp::new(200, 100), &[rule], "16").await;
         assert_eq!(metrics.value(FAILED), Some(0.0), "{fault:?}");
         assert!(metrics.value(&scan("requests_total")) > metrics.value(&scan("pages_total")), "{fault:?}");
     }
