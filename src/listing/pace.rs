@@ -88,10 +88,12 @@ impl Pace {
         let mean = state.seconds / state.answers;
         state.shortest = mean.min(state.shortest * FORGET);
         let held = state.overrun.is_some_and(|last| last.elapsed() < HOLD);
-        state.limit = match mean > state.shortest * RISING + GRACE {
-            true => state.limit * 0.9,
-            false if held => state.limit,
-            false => state.limit + 1.0,
+        state.limit = if mean > state.shortest * RISING + GRACE {
+            state.limit * 0.9
+        } else if held {
+            state.limit
+        } else {
+            state.limit + 1.0
         };
         state.limit = state.limit.clamp(1.0, self.cap);
         (state.answers, state.seconds) = (0.0, 0.0);

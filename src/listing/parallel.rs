@@ -53,7 +53,7 @@ pub(super) async fn list<P: Pages>(
         let (id, cursor, page) = answer.map_err(|error| died(&source.location(), &error))?;
         let by_key = matches!(cursor, Cursor::After(_));
         let mut page = match page {
-            // Asked for a page at the start it would answer.
+            // Perhaps the server answers only those who page from the start.
             Err(error) if by_key && !answers_by_key && may_be_about_the_question(error.reason) => {
                 return Err(Stopped::Distrust(Distrust::Unanswered(error.message)));
             }

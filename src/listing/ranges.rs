@@ -28,6 +28,8 @@ const USUAL_PAGE: f64 = 1_000.0;
 const LEAST_TO_CUT: f64 = 2.5;
 /// No more pages than this are believed to be left in a range when it is weighed against others.
 const MOST_FORESEEN: f64 = 256.0;
+/// Of so many objects one is looked at to learn what keys look like.
+const SAMPLED: usize = 128;
 /// Cuts that may be tried on the evidence of the first page.
 const FIRST_CUTS: usize = 4;
 /// Requests that a listing may cost beyond one for each full page, by lister and by page. A twentieth of the pages and two for each lister are
@@ -250,9 +252,6 @@ impl Ranges {
         Ok((gaps, self.histogram.settled()))
     }
 }
-
-/// Of so many objects one is looked at to learn what keys look like.
-const SAMPLED: usize = 128;
 
 #[cfg(test)]
 mod tests;

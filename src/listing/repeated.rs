@@ -40,8 +40,9 @@ impl<P: Pages> Repeated<P> {
         let memory = self.memory().clone();
         let mut count = tally();
         if memory.serial > 0 {
+            // Before it is tried, lest a bucket whose listing keeps failing is never tried by key again.
+            self.memory().serial = memory.serial - 1;
             serial::list(&*self.source, &mut count, None, meter).await?;
-            self.memory().serial -= 1;
             return Ok(count);
         }
         let pace = Arc::new(Pace::starting_at(memory.overrun_at.unwrap_or(self.ways), self.ways));

@@ -25,7 +25,7 @@ pub(super) struct Rest<'a> {
 
 impl Rest<'_> {
     /// The first position at which the keys that are left can differ.
-    pub(super) fn branch(&self) -> usize {
+    fn branch(&self) -> usize {
         self.until.map_or(self.prefix, |until| common_prefix(self.last, until).max(self.prefix))
     }
 

@@ -47,7 +47,9 @@ impl Exporter {
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&log);
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line)));
-        let mut exporter = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log, client: reqwest::Client::new() };
+        // A connection for each request: one that is kept may come to the end of its life just as it is used again.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        let mut exporter = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log, client };
         exporter.address = exporter.until("it listens", async |exporter: &Self| exporter.logged_address()).await;
         exporter
     }

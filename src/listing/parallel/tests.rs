@@ -69,7 +69,7 @@ fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("cluster-{number:05}")).collect()
 }
 
-/// A server whose pages hold few keys is in nothing else different from one with many keys.
+/// Counts rightly in both of two listings, of which `fallbacks` go page after page.
 fn lists_exactly_in_ranges(oddity: Oddity, fallbacks: u64) {
     assert_eq!(lists_exactly(Server::new(numbered(30_000), 1_000, oddity), 8), fallbacks, "{oddity:?}");
 }
@@ -77,6 +77,23 @@ fn lists_exactly_in_ranges(oddity: Oddity, fallbacks: u64) {
 #[test]
 fn a_server_that_ignores_start_after_is_listed_by_token() {
     lists_exactly_in_ranges(Oddity::IgnoresStartAfter, 2);
+}
+
+/// Two listings page after page follow the first; that they fail must not keep the server from being tried by key again.
+#[test]
+fn a_server_is_tried_by_key_again_although_listings_fail() {
+    let server = Server::new(numbered(100), 10, Oddity::RefusesStartAfter);
+    let (expected, meter) = (there(&server), meter());
+    let mut listing = Repeated::new(server, 8);
+    let list = |listing: &Repeated<Server>| runtime().block_on(listing.list(Counted::default, &meter));
+    assert_eq!(list(&listing).unwrap(), expected);
+    Arc::get_mut(&mut listing.source).unwrap().schedule = (1..1_000).map(|number| (number, Passing::Refused)).collect();
+    assert!(list(&listing).is_err() && list(&listing).is_err());
+    assert_eq!(meter.fallbacks.get(), 3);
+    let mended = Arc::get_mut(&mut listing.source).unwrap();
+    (mended.schedule, mended.oddity) = (Vec::new(), Oddity::None);
+    assert_eq!(list(&listing).unwrap(), expected);
+    assert_eq!(meter.fallbacks.get(), 3);
 }
 
 #[test]

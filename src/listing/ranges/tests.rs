@@ -68,7 +68,6 @@ fn each_key_space_is_cut_well() {
         let mut memory = Arc::default();
         let first = list(&*space, &mut memory, WAYS);
         let second = list(&*space, &mut memory, WAYS);
-        eprintln!("{name}: {} and {} rounds, {} and {} requests", first.rounds, second.rounds, first.requests, second.requests);
         let (pages, most) = (200, 200 + 10 + 2 * WAYS);
         assert!(
             first.rounds <= 2 * pages / WAYS + 6 && first.requests <= most,

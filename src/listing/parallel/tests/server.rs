@@ -49,7 +49,7 @@ pub(super) enum Passing {
 pub(super) struct Server {
     pub(super) keys: Mutex<Keys>,
     page: usize,
-    oddity: Oddity,
+    pub(super) oddity: Oddity,
     requests: AtomicUsize,
     /// Called before each answer, with its number.
     pub(super) meanwhile: Box<Meanwhile>,
