@@ -52,6 +52,18 @@ impl ResetOnClose {
     }
 }
 
+/// In the extensions of a response: the connection ends without it.
+#[derive(Clone)]
+struct Unanswered;
+
+/// No answer: the connection is reset.
+pub(crate) fn unanswered(reset: &ResetOnClose) -> Response<Body> {
+    reset.set();
+    let mut response = Response::new(full(Bytes::new()));
+    response.extensions_mut().insert(Unanswered);
+    response
+}
+
 /// A listener with its connections.
 pub(crate) struct HttpServer {
     address: SocketAddr,
@@ -142,7 +154,13 @@ where
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(reset.clone());
         let answer = handler(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move {
+            let response = answer.await;
+            match response.extensions().get() {
+                Some(Unanswered) => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
+                None => Ok(response),
+            }
+        }
     });
     // A client that goes away, or a fault that breaks the body, is an error here and no news.
     let _ended =

@@ -6,15 +6,18 @@
 //!
 //! | module | plays | good for |
 //! |---|---|---|
-//! | [`s3_memory`] | S3 with signature checks over an in-memory store | correctness: odd keys, credentials, TLS, conditional puts |
+//! | [`s3_memory`] | S3 with signature checks over an in-memory store | correctness: odd keys, credentials, TLS, conditional puts, lost responses |
 //! | [`s3_pages`] | ListObjectsV2 over computed keys, with faults | millions of objects, benchmarks, broken servers |
+//! | [`prometheus`] | the HTTP API of Prometheus over computed series, with faults | exports of any size, broken servers |
 //! | [`kube_api`] | the Kubernetes API: list and watch | watches, expiry, outages |
 
 pub mod kube_api;
+pub mod prometheus;
 pub mod s3_memory;
 pub mod s3_pages;
 
 mod http_server;
+mod mix;
 mod s3_list;
 mod text;
 

@@ -3,6 +3,7 @@
 //! ```text
 //! fakes s3-memory --bucket backups --tls
 //! fakes s3-pages --space clusters --objects 10000000 --latency-ms 20
+//! fakes prometheus --metrics up=1000,node_cpu_seconds_total=50000 --latency-ms 20
 //! fakes kube --clusters 1000 --kubeconfig-dir /tmp
 //! ```
 
@@ -13,10 +14,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use fakes::kube_api::KubeApi;
+use fakes::prometheus::{MetricShape, Prometheus};
 use fakes::s3_memory::S3Memory;
 use fakes::s3_pages::{ClusterTimestamp, Counters, DateTree, KeySpace, LongPrefix, NonAscii, OneHuge, S3Pages, Uuids};
 
-/// Fake S3 and Kubernetes servers on 127.0.0.1, for tests and benchmarks.
+/// Fake S3, Prometheus and Kubernetes servers on 127.0.0.1, for tests and benchmarks.
 #[derive(Parser)]
 struct Cli {
     /// Port to listen on; 0 takes a free one
@@ -51,6 +53,18 @@ enum Fake {
         /// How many clusters (key spaces with clusters)
         #[arg(long, default_value_t = 1_000)]
         clusters: u64,
+        /// Milliseconds before each answer
+        #[arg(long, default_value_t = 0)]
+        latency_ms: u64,
+    },
+    /// The API of Prometheus over computed series
+    Prometheus {
+        /// Metrics with the number of their series
+        #[arg(long, value_name = "NAME=SERIES", value_delimiter = ',', value_parser = metric, default_value = "up=100")]
+        metrics: Vec<(String, usize)>,
+        /// Bytes of a label `padding` of each series
+        #[arg(long, default_value_t = 0)]
+        padding: usize,
         /// Milliseconds before each answer
         #[arg(long, default_value_t = 0)]
         latency_ms: u64,
@@ -115,6 +129,15 @@ async fn main() -> io::Result<()> {
             print(&format!("{}\n", server.endpoint()))?;
             tokio::signal::ctrl_c().await
         }
+        Fake::Prometheus { metrics, padding, latency_ms } => {
+            let server = Prometheus::start_on(address).await?;
+            for (name, series) in metrics {
+                server.set_metric(&name, MetricShape { series, padding });
+            }
+            server.set_latency(Duration::from_millis(latency_ms));
+            print(&format!("{}\n", server.endpoint()))?;
+            tokio::signal::ctrl_c().await
+        }
         Fake::Kube { clusters, kubeconfig_dir, token } => {
             let server = KubeApi::start_on(address).await?;
             if let Some(token) = token {
@@ -130,6 +153,13 @@ async fn main() -> io::Result<()> {
             tokio::signal::ctrl_c().await
         }
     }
+}
+
+/// Reads `up=100`.
+fn metric(text: &str) -> Result<(String, usize), String> {
+    let (name, series) = text.split_once('=').ok_or("expected NAME=SERIES")?;
+    let series = series.parse().map_err(|error| format!("{series:?} is no number of series: {error}"))?;
+    Ok((name.to_owned(), series))
 }
 
 fn key_space(space: Space, objects: u64, clusters: u64) -> Box<dyn KeySpace> {

@@ -4,7 +4,9 @@
 //! different objects. Requests may be path-style (any host) or virtual-hosted (`bucket.localhost`).
 
 mod addressing;
+mod blob;
 mod builder;
+mod fault;
 mod listing;
 mod objects;
 mod operations;
@@ -15,10 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use builder::Builder;
+pub use fault::{S3Effect, S3Fault};
 pub use objects::{Content, Object};
 
 use crate::http_server::{ANY_PORT, HttpServer};
 use crate::lock;
+pub use crate::mix::Probability;
+use fault::Faults;
 use serve::Shared;
 
 /// A running server; it stops when this is dropped.
@@ -117,6 +122,17 @@ impl S3Memory {
     /// Lists at most `keys` keys on a page, instead of 1,000.
     pub fn set_page_limit(&self, keys: usize) {
         self.shared.page_limit.store(keys, Ordering::Relaxed);
+    }
+
+    /// Replaces all faults; requests are counted from now on. See [`S3Fault`] for how several work
+    /// together.
+    pub fn set_faults(&self, faults: Vec<S3Fault>) {
+        *lock(&self.shared.faults) = Faults::new(faults);
+    }
+
+    /// Removes all faults.
+    pub fn clear_faults(&self) {
+        self.set_faults(Vec::new());
     }
 
     /// All requests so far, oldest first.

@@ -67,6 +67,7 @@ impl Builder {
             objects: Mutex::default(),
             page_limit: AtomicUsize::new(MAX_KEYS),
             requests: Mutex::default(),
+            faults: Mutex::default(),
             session_token: self.session_token.clone(),
             domain: self.domain.clone(),
         });

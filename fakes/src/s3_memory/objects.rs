@@ -26,12 +26,22 @@ pub struct Object {
     pub modified: SystemTime,
     /// `STANDARD`, `GLACIER`, ...
     pub storage_class: String,
+    /// User metadata: the names in lower case and without `x-amz-meta-`, and the values.
+    pub metadata: BTreeMap<String, String>,
+    /// The `Content-Type`, if it came with one.
+    pub content_type: Option<String>,
 }
 
 impl Object {
     /// An object with these bytes, written now.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Bytes(bytes.into()), modified: SystemTime::now(), storage_class: "STANDARD".to_owned() }
+        Self {
+            content: Content::Bytes(bytes.into()),
+            modified: SystemTime::now(),
+            storage_class: "STANDARD".to_owned(),
+            metadata: BTreeMap::new(),
+            content_type: None,
+        }
     }
 
     /// An object of this size, written now, that takes no memory.
@@ -50,6 +60,20 @@ impl Object {
     #[must_use]
     pub fn storage_class(mut self, class: &str) -> Self {
         class.clone_into(&mut self.storage_class);
+        self
+    }
+
+    /// The same object with one more entry of user metadata.
+    #[must_use]
+    pub fn metadata(mut self, name: &str, value: &str) -> Self {
+        self.metadata.insert(name.to_ascii_lowercase(), value.to_owned());
+        self
+    }
+
+    /// The same object with another content type.
+    #[must_use]
+    pub fn content_type(mut self, content_type: &str) -> Self {
+        self.content_type = Some(content_type.to_owned());
         self
     }
 
@@ -79,12 +103,19 @@ impl Object {
     }
 }
 
+/// An upload that is not complete.
+pub(super) struct Upload {
+    /// What the object will be, besides its content.
+    pub(super) empty: Object,
+    pub(super) parts: BTreeMap<i32, Bytes>,
+}
+
 /// Everything that the server holds.
 #[derive(Default)]
 pub(super) struct Objects {
     buckets: BTreeSet<String>,
     objects: BTreeMap<(String, String), Object>,
-    uploads: HashMap<String, BTreeMap<i32, Bytes>>,
+    uploads: HashMap<String, Upload>,
     uploads_started: u64,
 }
 
@@ -149,22 +180,27 @@ impl Objects {
             .map(|((_, key), object)| (key.as_str(), object))
     }
 
-    pub(super) fn start_upload(&mut self) -> String {
+    /// Starts an upload of an object like this one, with other content.
+    pub(super) fn start_upload(&mut self, empty: Object) -> String {
         self.uploads_started += 1;
         let id = format!("upload-{}", self.uploads_started);
-        self.uploads.insert(id.clone(), BTreeMap::new());
+        self.uploads.insert(id.clone(), Upload { empty, parts: BTreeMap::new() });
         id
     }
 
     pub(super) fn put_part(&mut self, upload: &str, number: i32, bytes: Bytes) -> S3Result<()> {
-        let parts = self.uploads.get_mut(upload);
-        parts.ok_or_else(no_such_upload)?.insert(number, bytes);
+        let upload = self.uploads.get_mut(upload);
+        upload.ok_or_else(no_such_upload)?.parts.insert(number, bytes);
         Ok(())
     }
 
-    /// Ends an upload and returns its parts.
-    pub(super) fn take_upload(&mut self, upload: &str) -> S3Result<BTreeMap<i32, Bytes>> {
-        self.uploads.remove(upload).ok_or_else(no_such_upload)
+    pub(super) fn upload(&self, upload: &str) -> S3Result<&Upload> {
+        self.uploads.get(upload).ok_or_else(no_such_upload)
+    }
+
+    /// Forgets an upload with its parts.
+    pub(super) fn end_upload(&mut self, upload: &str) -> S3Result<()> {
+        self.uploads.remove(upload).map(drop).ok_or_else(no_such_upload)
     }
 }
 

@@ -1,19 +1,16 @@
 //! The S3 operations besides listing, over [`Objects`](super::objects::Objects).
 
-use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use futures::stream::{self, TryStreamExt};
 use s3s::dto::*;
-use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
+use super::blob::{body, collect};
 use super::objects::{Content, Object as Stored, meets, precondition};
 use super::serve::Shared;
 use crate::lock;
-
-/// Bytes of one chunk of zeros.
-const ZEROS: &[u8] = &[0; 64 * 1024];
 
 /// The backend behind the protocol.
 pub(super) struct Operations(pub(super) Arc<Shared>);
@@ -40,10 +37,10 @@ impl S3 for Operations {
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let input = req.input;
-        let mut object = Stored::bytes(collect(input.body).await?);
-        if let Some(class) = input.storage_class {
-            object.storage_class = class.as_str().to_owned();
-        }
+        let object = Stored {
+            content: Content::Bytes(collect(input.body).await?),
+            ..described(input.storage_class, input.metadata, input.content_type)
+        };
         let e_tag = Some(ETag::Strong(object.etag()));
         lock(&self.0.objects).put_if(&input.bucket, &input.key, object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         Ok(S3Response::new(PutObjectOutput { e_tag, ..Default::default() }))
@@ -66,6 +63,8 @@ impl S3 for Operations {
             accept_ranges: Some("bytes".to_owned()),
             e_tag: Some(ETag::Strong(object.etag())),
             last_modified: Some(Timestamp::from(object.modified)),
+            metadata: Some(object.metadata.into_iter().collect()),
+            content_type: object.content_type,
             storage_class: Some(StorageClass::from(object.storage_class)),
             ..Default::default()
         }))
@@ -80,6 +79,8 @@ impl S3 for Operations {
             accept_ranges: Some("bytes".to_owned()),
             e_tag: Some(ETag::Strong(object.etag())),
             last_modified: Some(Timestamp::from(object.modified)),
+            metadata: Some(object.metadata.into_iter().collect()),
+            content_type: object.content_type,
             storage_class: Some(StorageClass::from(object.storage_class)),
             ..Default::default()
         }))
@@ -106,12 +107,14 @@ impl S3 for Operations {
         &self,
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let input = req.input;
         let mut objects = lock(&self.0.objects);
-        objects.check_bucket(&req.input.bucket)?;
-        let upload_id = Some(objects.start_upload());
+        objects.check_bucket(&input.bucket)?;
+        let empty = described(input.storage_class, input.metadata, input.content_type);
+        let upload_id = Some(objects.start_upload(empty));
         Ok(S3Response::new(CreateMultipartUploadOutput {
-            bucket: Some(req.input.bucket),
-            key: Some(req.input.key),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
             upload_id,
             ..Default::default()
         }))
@@ -125,22 +128,38 @@ impl S3 for Operations {
         Ok(S3Response::new(UploadPartOutput { e_tag, ..Default::default() }))
     }
 
+    async fn upload_part_copy(&self, req: S3Request<UploadPartCopyInput>) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let CopySource::Bucket { bucket, key, .. } = &req.input.copy_source else {
+            return Err(s3_error!(NotImplemented));
+        };
+        let mut objects = lock(&self.0.objects);
+        let source = objects.get(bucket, key)?;
+        let Content::Bytes(bytes) = &source.content else {
+            return Err(s3_error!(NotImplemented, "Objects without bytes cannot be copied"));
+        };
+        objects.put_part(&req.input.upload_id, req.input.part_number, bytes.clone())?;
+        let result = CopyPartResult { e_tag: Some(ETag::Strong(source.etag())), ..Default::default() };
+        Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() }))
+    }
+
     async fn complete_multipart_upload(
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let input = req.input;
         let mut objects = lock(&self.0.objects);
-        let parts = objects.take_upload(&input.upload_id)?;
+        let upload = objects.upload(&input.upload_id)?;
         let named = input.multipart_upload.and_then(|upload| upload.parts);
         let mut whole = BytesMut::new();
         for part in named.unwrap_or_default() {
-            let bytes = part.part_number.and_then(|number| parts.get(&number));
+            let bytes = part.part_number.and_then(|number| upload.parts.get(&number));
             whole.extend_from_slice(bytes.ok_or_else(|| s3_error!(InvalidPart))?);
         }
-        let object = Stored::bytes(whole.freeze());
+        let object = Stored { content: Content::Bytes(whole.freeze()), modified: SystemTime::now(), ..upload.empty.clone() };
         let e_tag = Some(ETag::Strong(object.etag()));
+        // An upload that was refused can still be completed.
         objects.put_if(&input.bucket, &input.key, object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        objects.end_upload(&input.upload_id)?;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -153,9 +172,20 @@ impl S3 for Operations {
         &self,
         req: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        lock(&self.0.objects).take_upload(&req.input.upload_id)?;
+        lock(&self.0.objects).end_upload(&req.input.upload_id)?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
+}
+
+/// An empty object with what came in the headers.
+fn described(class: Option<StorageClass>, metadata: Option<Metadata>, content_type: Option<ContentType>) -> Stored {
+    let mut object = Stored::bytes(Bytes::new());
+    if let Some(class) = class {
+        object = object.storage_class(class.as_str());
+    }
+    object.metadata = metadata.into_iter().flatten().collect();
+    object.content_type = content_type;
+    object
 }
 
 /// The conditions of a read.
@@ -167,44 +197,6 @@ fn check(object: &Stored, if_match: Option<&ETagCondition>, if_none_match: Optio
         return Err(s3_error!(NotModified));
     }
     Ok(())
-}
-
-async fn collect(body: Option<StreamingBlob>) -> S3Result<Bytes> {
-    let Some(body) = body else {
-        return Ok(Bytes::new());
-    };
-    let whole: BytesMut = body
-        .map_err(|error| S3Error::with_source(S3ErrorCode::InternalError, error))
-        .try_fold(BytesMut::new(), |mut whole, chunk| async move {
-            whole.extend_from_slice(&chunk);
-            Ok(whole)
-        })
-        .await?;
-    Ok(whole.freeze())
-}
-
-/// A range of the content, as a stream.
-fn body(object: &Stored, range: Range<u64>) -> StreamingBlob {
-    match &object.content {
-        Content::Bytes(bytes) => {
-            let index = |at: u64| usize::try_from(at).expect("the range is within the bytes");
-            let part = bytes.slice(index(range.start)..index(range.end));
-            StreamingBlob::wrap(stream::iter([Ok::<_, std::io::Error>(part)]))
-        }
-        Content::Zeros(_) => {
-            let left = range.end - range.start;
-            StreamingBlob::wrap(stream::iter(zeros(left).map(Ok::<_, std::io::Error>)))
-        }
-    }
-}
-
-/// Chunks of `size` zeros in total.
-fn zeros(size: u64) -> impl Iterator<Item = Bytes> {
-    let chunk = ZEROS.len() as u64;
-    (0..size.div_ceil(chunk)).map(move |i| {
-        let length = (size - i * chunk).min(chunk);
-        Bytes::from_static(&ZEROS[..usize::try_from(length).expect("at most one chunk")])
-    })
 }
 
 fn signed(size: u64) -> i64 {

@@ -1,27 +1,32 @@
-//! From a request to its answer: the log, the session token, and then `s3s`.
+//! From a request to its answer: the log, the faults, the session token, and then `s3s`.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use http::{Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::S3Service;
 use s3s::{S3Error, S3Result, s3_error};
 
+use super::fault::{Faults, S3Effect};
 use super::objects::Objects;
 use super::{S3Request, addressing};
-use crate::http_server::{Body, full};
+use crate::http_server::{Body, ResetOnClose, full, unanswered};
 use crate::lock;
+use crate::s3_list::error_document;
 
 /// What the server and its handle share.
 pub(super) struct Shared {
     pub(super) objects: Mutex<Objects>,
     pub(super) page_limit: AtomicUsize,
     pub(super) requests: Mutex<Vec<S3Request>>,
+    pub(super) faults: Mutex<Faults>,
     pub(super) session_token: Option<String>,
     /// Hosts below it name a bucket.
     pub(super) domain: String,
@@ -33,14 +38,22 @@ impl Shared {
     }
 
     fn log(&self, request: &Request<Incoming>) {
-        let host = request.headers().get(header::HOST);
-        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = host(request);
         lock(&self.requests).push(S3Request {
             method: request.method().to_string(),
             host: host.to_owned(),
             path_and_query: request.uri().to_string(),
             virtual_hosted: addressing::bucket_in_host(host, &self.domain).is_some(),
         });
+    }
+
+    /// What is wrong with this request: how long it waits, and what happens then.
+    fn strike(&self, request: &Request<Incoming>) -> (Duration, Option<S3Effect>) {
+        let virtual_hosted = addressing::bucket_in_host(host(request), &self.domain).is_some();
+        let path = request.uri().path().trim_start_matches('/');
+        let key = if virtual_hosted { path } else { path.split_once('/').map_or("", |(_bucket, key)| key) };
+        let query = request.uri().query().unwrap_or_default();
+        lock(&self.faults).strike(request.method().as_str(), key, query)
     }
 
     /// AWS takes a key without its token for one that it does not know, and calls a wrong token by its
@@ -57,9 +70,41 @@ impl Shared {
     }
 }
 
+fn host(request: &Request<Incoming>) -> &str {
+    let host = request.headers().get(header::HOST);
+    host.and_then(|host| host.to_str().ok()).unwrap_or_default()
+}
+
 /// Answers one request.
 pub(super) async fn answer(service: S3Service, shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     shared.log(&request);
+    let reset = request.extensions().get::<ResetOnClose>().cloned().unwrap_or_default();
+    let (latency, effect) = shared.strike(&request);
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    match effect {
+        None | Some(S3Effect::Latency(_)) => done(service, &shared, request).await,
+        Some(S3Effect::ResetAfter) => {
+            let _lost = done(service, &shared, request).await;
+            unanswered(&reset)
+        }
+        Some(S3Effect::Reset) => unanswered(&reset),
+        Some(S3Effect::Hang) => pending().await,
+        Some(S3Effect::Status(status, code)) => {
+            // Clients may not read an answer before their body was taken.
+            let _body = request.into_body().collect().await;
+            let status = StatusCode::from_u16(status).expect("a fault names a valid HTTP status");
+            let mut response = Response::new(full(error_document(code, &format!("This is the fault {code}."), "")));
+            *response.status_mut() = status;
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+            response
+        }
+    }
+}
+
+/// The answer of a server without faults, when the operation was done.
+async fn done(service: S3Service, shared: &Shared, request: Request<Incoming>) -> Response<Body> {
     let response = match shared.check_session_token(&request) {
         Ok(()) => service.call(request.map(s3s::Body::from)).await.map_err(|error| format!("{error:?}")),
         Err(error) => error.to_http_response().map_err(|error| error.to_string()),
@@ -68,7 +113,7 @@ pub(super) async fn answer(service: S3Service, shared: Arc<Shared>, request: Req
         Ok(response) => response.map(|body| body.map_err(io::Error::other).boxed_unsync()),
         Err(text) => {
             let mut response = Response::new(full(text));
-            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
         }
     }

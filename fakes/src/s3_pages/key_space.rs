@@ -1,5 +1,6 @@
 //! A bucket as a function: the i-th key in byte order, computed when a page asks for it.
 
+use crate::mix::mix;
 use crate::text::push_hex;
 
 /// The objects of a bucket in the order in which S3 lists them.
@@ -100,14 +101,6 @@ pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut above = prefix[..=last].to_vec();
     above[last] += 1;
     Some(above)
-}
-
-/// Spreads `i` over all 64 bits, the same on every run (SplitMix64).
-pub(super) fn mix(i: u64) -> u64 {
-    let mut z = i.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// Appends 32 hexadecimal digits that look like the MD5 sum of object `i`.

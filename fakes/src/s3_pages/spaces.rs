@@ -4,7 +4,8 @@ mod clusters;
 
 pub use clusters::{ClusterTimestamp, NonAscii, OneHuge};
 
-use super::key_space::{FIRST_BACKUP, KeySpace, mix};
+use super::key_space::{FIRST_BACKUP, KeySpace};
+use crate::mix::mix;
 use crate::text::{civil, push_decimal, push_hex};
 
 /// Random-looking UUIDs in version 4: `0a1b2c3d-4e5f-4a6b-8c7d-0123456789ab`.

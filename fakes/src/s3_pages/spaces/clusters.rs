@@ -1,6 +1,7 @@
 //! Buckets full of backups, named by cluster and time.
 
-use super::super::key_space::{FIRST_BACKUP, KeySpace, mix};
+use super::super::key_space::{FIRST_BACKUP, KeySpace};
+use crate::mix::mix;
 use crate::text::{push_date_time, push_decimal};
 
 /// What follows the time in the keys of etcd backups.
