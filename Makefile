@@ -38,12 +38,15 @@ deny: oracles
 oracles: ## Install the outside tools that tests compare with.
 	@sh tests/oracles/install.sh $(ORACLES)
 
-bench: ## Measure; prints tables (about 5 minutes once built).
+bench: ## Measure; prints tables (about 7 minutes once built).
 	$(CARGO) build --release --locked --package fakes
-	$(CARGO) bench --locked --bench inventory --bench listing
+	$(CARGO) bench --locked --bench inventory --bench listing --bench export
 
-fuzz: ## Feed the list-page reader random bytes for a minute (nightly Rust, cargo-fuzz).
-	cd fuzz && mkdir -p corpus/list_page && $(CARGO) +nightly fuzz run list_page corpus/list_page seeds/list_page -- -max_total_time=$(or $(SECONDS_TO_FUZZ),60)
+fuzz: ## Feed the readers of foreign bytes random ones, a minute each (nightly Rust, cargo-fuzz).
+	cd fuzz && for target in list_page answer; do \
+		mkdir -p corpus/$$target && \
+		$(CARGO) +nightly fuzz run $$target corpus/$$target seeds/$$target -- -max_total_time=$(or $(SECONDS_TO_FUZZ),60) || exit 1; \
+	done
 
 release: ## The binary that is shipped, in target/release.
 	BUILD_REVISION=$$(git rev-parse --short HEAD 2> /dev/null || echo unknown) $(CARGO) build --release --locked

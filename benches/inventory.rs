@@ -12,7 +12,7 @@ use fakes::s3_pages::{ClusterTimestamp, KeySpace};
 use kube_s3_exporter::inventory::{Count, NameOwners, Owners, PrefixMatch};
 use kube_s3_exporter::listing::{Page, Tally};
 
-use crate::program::{Exporter, ListServer, headline, named_clusters};
+use crate::program::{Exporter, Fake, headline, named_clusters};
 
 mod program;
 
@@ -83,7 +83,7 @@ fn body(space: &ClusterTimestamp, start: u64) -> Vec<u8> {
 /// The real binary: scrapes of 10,000 clusters.
 async fn scrapes() {
     const SCRAPES: u32 = 50;
-    let server = ListServer::start(&["--objects=1000000", "--clusters=10000"]);
+    let server = Fake::list_server(&["--objects=1000000", "--clusters=10000"]);
     let file = named_clusters(10_000);
     let config = format!("--config={}", file.path().display());
     let mut exporter = Exporter::start(&server.endpoint, &[&config, "--scan-interval=1h"]);

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::program::{Exporter, ListServer, PAUSE, headline, named_clusters, percentile};
+use crate::program::{Exporter, Fake, PAUSE, headline, named_clusters, percentile};
 
 mod program;
 
@@ -33,7 +33,7 @@ fn key_spaces() {
     println!("|---|---|---|---|---|---|---|");
     for space in SPACES {
         let serial = {
-            let server = ListServer::start(&["--space", space, "--objects=30000", "--clusters=100", "--latency-ms=80"]);
+            let server = Fake::list_server(&["--space", space, "--objects=30000", "--clusters=100", "--latency-ms=80"]);
             let mut exporter =
                 Exporter::start(&server.endpoint, &["--cluster=none", "--list-concurrency=1", "--scan-interval=1h"]);
             let seconds = exporter.scanned();
@@ -41,7 +41,7 @@ fn key_spaces() {
         };
         // As many clusters as the issue has names for; one huge cluster is among a thousand.
         let clusters = if space == "one-huge" { "--clusters=1000" } else { "--clusters=10000" };
-        let server = ListServer::start(&["--space", space, "--objects=1000000", clusters, "--latency-ms=80"]);
+        let server = Fake::list_server(&["--space", space, "--objects=1000000", clusters, "--latency-ms=80"]);
         let interval = format!("--scan-interval={}s", 3 * PAUSE.as_secs());
         let ways = format!("--list-concurrency={WAYS}");
         let mut exporter = Exporter::start(&server.endpoint, &["--cluster=none", &ways, &interval]);
@@ -70,7 +70,7 @@ fn costs() {
     let file = named_clusters(10_000);
     let config = format!("--config={}", file.path().display());
     for (objects, ways) in [(1_000_000, 32), (1_000_000, 64), (10_000_000, 32), (10_000_000, 64)] {
-        let server = ListServer::start(&["--objects", &objects.to_string(), "--clusters=10000"]);
+        let server = Fake::list_server(&["--objects", &objects.to_string(), "--clusters=10000"]);
         let ways_argument = format!("--list-concurrency={ways}");
         let mut exporter = Exporter::start(&server.endpoint, &[&config, &ways_argument, "--scan-interval=1h"]);
         let before = exporter.cpu();
@@ -90,7 +90,7 @@ fn scrapes() {
     println!("|---|---|---|---|---|");
     let file = named_clusters(10_000);
     let config = format!("--config={}", file.path().display());
-    let server = ListServer::start(&["--objects=10000000", "--clusters=10000", "--latency-ms=80"]);
+    let server = Fake::list_server(&["--objects=10000000", "--clusters=10000", "--latency-ms=80"]);
     let mut exporter = Exporter::start(&server.endpoint, &[&config, "--scan-interval=1s"]);
     exporter.scanned();
     for (encoding, name) in [("identity", "plain"), ("gzip", "gzip")] {

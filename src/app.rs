@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::export;
 use crate::inventory;
 use crate::k8s::{self, NameIndex, WatchMetrics};
 use crate::lifecycle::Lifecycle;
@@ -53,6 +54,11 @@ impl App {
         let (mut panels, mut tasks) = (Vec::new(), Vec::new());
         if let Some(section) = config.inventory {
             let parts = inventory::build(section, &names, &registry, &clock, &stop).map_err(Failure::Usage)?;
+            panels.push(parts.panel);
+            tasks.extend(parts.tasks);
+        }
+        if let Some(section) = config.export {
+            let parts = export::build(section, &registry, &clock, &stop).map_err(Failure::Usage)?;
             panels.push(parts.panel);
             tasks.extend(parts.tasks);
         }

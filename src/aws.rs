@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HeaderValue;
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderValue};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredential, AwsCredentialProvider};
 use object_store::client::HttpRequestBody;
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig, StaticCredentialProvider};
@@ -17,7 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-pub use self::address::BucketAddress;
+pub use self::address::{BucketAddress, region_of_host};
 use crate::http::{self as client, ClientError};
 
 /// A setting that cannot be used. Told at start, with exit code 2.
@@ -47,6 +48,9 @@ pub enum S3OptionsError {
     /// A file with a secret.
     #[error("cannot read secret_access_key_file {0}: {1}")]
     SecretFile(PathBuf, std::io::Error),
+    /// A folder in place of a bucket.
+    #[error("cannot make the folder {0}: {1}")]
+    Folder(PathBuf, std::io::Error),
     /// TLS.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -238,23 +242,49 @@ fn credential_chain(options: &S3Options, region: &str) -> Result<AwsCredentialPr
     Ok(Arc::clone(store.credentials()))
 }
 
-/// A signed (or, without a credential, plain) GET request for a region that has been checked.
+/// A signed (or, without a credential, plain) GET request to S3 for a region that has been checked.
 ///
 /// # Errors
 /// When the credential chain gave something that cannot stand in a header.
 pub fn signed_get(url: &Url, region: &str, credential: Option<&AwsCredential>) -> Result<reqwest::Request, S3OptionsError> {
-    let request = http::Request::get(url.as_str()).body(HttpRequestBody::empty());
-    let mut request = request.map_err(|_| S3OptionsError::Endpoint(url.to_string()))?;
+    let mut request = reqwest::Request::new(http::Method::GET, url.clone());
     if let Some(credential) = credential {
-        // The authorizer would panic.
-        for (what, text) in [("the access key id", Some(&credential.key_id)), ("the session token", credential.token.as_ref())] {
-            HeaderValue::from_str(text.map_or("", String::as_str)).map_err(|_| S3OptionsError::IllegalCredential(what))?;
-        }
-        AwsAuthorizer::new(credential, "s3", region).authorize(&mut request, None);
+        *request.headers_mut() = signature(&http::Method::GET, url, &Bytes::new(), "s3", region, credential)?;
     }
-    let mut signed = reqwest::Request::new(http::Method::GET, url.clone());
-    *signed.headers_mut() = std::mem::take(request.headers_mut());
-    Ok(signed)
+    Ok(request)
+}
+
+/// The headers that sign a request (AWS Signature Version 4).
+///
+/// # Errors
+/// When the credential chain gave something that cannot stand in a header.
+pub fn signature(
+    method: &http::Method,
+    url: &Url,
+    body: &Bytes,
+    service: &str,
+    region: &str,
+    credential: &AwsCredential,
+) -> Result<HeaderMap, S3OptionsError> {
+    let request = http::Request::builder().method(method).uri(url.as_str()).body(HttpRequestBody::from(body.clone()));
+    let mut request = request.map_err(|_| S3OptionsError::Endpoint(url.to_string()))?;
+    // The authorizer would panic.
+    for (what, text) in [("the access key id", Some(&credential.key_id)), ("the session token", credential.token.as_ref())] {
+        HeaderValue::from_str(text.map_or("", String::as_str)).map_err(|_| S3OptionsError::IllegalCredential(what))?;
+    }
+    AwsAuthorizer::new(credential, service, region).authorize(&mut request, None);
+    Ok(std::mem::take(request.headers_mut()))
+}
+
+/// The key pair under AWS' own names, for services beside S3.
+pub fn environment_key_pair() -> S3Options {
+    let secret = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from);
+    S3Options {
+        access_key_id: secret("AWS_ACCESS_KEY_ID"),
+        secret_access_key: secret("AWS_SECRET_ACCESS_KEY"),
+        session_token: secret("AWS_SESSION_TOKEN"),
+        ..Default::default()
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! The command line. Without a subcommand it is `serve`, with the flags of Kubermatic's `s3-exporter`.
 
+mod args;
 mod check;
 mod demo;
 mod environment;
+mod export;
+mod export_args;
 mod go_flags;
 mod serve;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -14,6 +18,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::check::check;
 use self::demo::DemoArgs;
+use self::export::{ExportCommand, export};
 use self::serve::ServeArgs;
 use crate::app::Failure;
 
@@ -39,6 +44,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Read the configuration, try every connection once, and say what works.
     Check(Box<ServeArgs>),
+    /// Export what Prometheus knows to S3 once, and end. Exits with 1 if anything is missing.
+    Export(Box<ExportCommand>),
     /// Run on a sample bucket in a local folder, without any account.
     Demo(DemoArgs),
 }
@@ -52,6 +59,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(args) => serve::serve(*args).await,
         Command::Check(args) => check(*args).await,
+        Command::Export(command) => export(*command).await,
         Command::Demo(args) => demo::demo(args).await,
     };
     match result {
@@ -86,6 +94,12 @@ fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// A line for whoever reads standard output.
+fn say(line: &str) {
+    // Whoever closes the pipe does not want the rest.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Some libraries draw their errors over several lines.
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
@@ -106,6 +120,7 @@ mod tests {
         assert!(command(&["x", "-bucket", "b"]).is_none());
         assert!(matches!(command(&["x", "serve", "-bucket=b"]), Some(Command::Serve(_))));
         assert!(matches!(command(&["x", "check", "--cluster", "a"]), Some(Command::Check(_))));
+        assert!(matches!(command(&["x", "export", "--plan"]), Some(Command::Export(_))));
         assert!(matches!(command(&["x", "demo"]), Some(Command::Demo(_))));
     }
 

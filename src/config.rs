@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::aws::S3Options;
+use crate::export::{ExportConfig, ExportConfigError, ExportSection};
 use crate::inventory::{ClusterSource, FlagBucket, InventoryConfig, InventoryConfigError, InventorySection};
 use crate::telemetry::LogFormat;
 
@@ -33,6 +34,9 @@ pub enum ConfigError {
     /// The address to listen on.
     #[error("`{0}` is no address to listen on; write HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")]
     Address(String),
+    /// A setting of the export.
+    #[error(transparent)]
+    Export(#[from] ExportConfigError),
     /// A setting of the inventory.
     #[error(transparent)]
     Inventory(#[from] InventoryConfigError),
@@ -55,6 +59,9 @@ pub struct Settings {
     /// What is in the buckets.
     #[serde(default)]
     pub inventory: InventorySection,
+    /// What Prometheus knows, to S3.
+    #[serde(default)]
+    pub export: ExportSection,
 }
 
 /// The `log` section.
@@ -107,6 +114,7 @@ impl Settings {
             log: LogSection { format: self.log.format.or(fallback.log.format), debug: self.log.debug.or(fallback.log.debug) },
             s3: self.s3.or(&fallback.s3),
             inventory: self.inventory.or(fallback.inventory),
+            export: self.export.or(fallback.export),
         }
     }
 
@@ -124,7 +132,8 @@ impl Settings {
             return Err(ConfigError::Address(address));
         }
         let inventory = self.inventory.resolve(flags, &self.s3)?;
-        Ok(Config { address, kubeconfig: self.kubeconfig, inventory })
+        let export = self.export.resolve(&self.s3)?;
+        Ok(Config { address, kubeconfig: self.kubeconfig, inventory, export })
     }
 }
 
@@ -153,6 +162,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// `None` when switched off.
     pub inventory: Option<InventoryConfig>,
+    /// `None` without an endpoint.
+    pub export: Option<ExportConfig>,
 }
 
 impl Config {

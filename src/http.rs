@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the next bytes of an answer.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// The first wait before another attempt; doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+/// The usual first wait before another attempt; doubled with each further one.
+pub const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
 
 /// A CA bundle that cannot be used, or a TLS setup that cannot be built.
@@ -32,21 +32,42 @@ pub enum ClientError {
     /// The file is not PEM, or holds no certificate.
     #[error("the CA bundle {0} holds no PEM certificate, or one that is damaged")]
     NoCertificate(PathBuf),
+    /// Certificate and key to show.
+    #[error("the client certificate and its key cannot be used: {0}")]
+    Identity(String),
     /// The client itself.
     #[error("cannot set up the HTTP client: {0}")]
     Setup(String),
 }
 
-/// Builds a client that trusts the system's certificate authorities and those in `ca_bundle`.
+/// What a client shows and trusts, and how long it waits.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientOptions<'a> {
+    /// PEM certificates trusted beside the system's.
+    pub ca_bundle: Option<&'a Path>,
+    /// Certificate and key, PEM, shown to servers.
+    pub identity: Option<&'a [u8]>,
+    /// Longest wait for the first byte and for the next bytes of an answer.
+    pub stall_timeout: Duration,
+}
+
+impl Default for ClientOptions<'_> {
+    fn default() -> Self {
+        Self { ca_bundle: None, identity: None, stall_timeout: STALL_TIMEOUT }
+    }
+}
+
+/// Builds a client.
 ///
 /// # Errors
-/// When the bundle is unreadable or holds no certificate.
-pub fn client(ca_bundle: Option<&Path>) -> Result<reqwest::Client, ClientError> {
+/// When the bundle is unreadable or holds no certificate, or the identity is none.
+pub fn client(options: ClientOptions<'_>) -> Result<reqwest::Client, ClientError> {
+    let ClientOptions { ca_bundle, identity, stall_timeout } = options;
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("kube-s3-exporter/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(STALL_TIMEOUT)
+        .read_timeout(stall_timeout)
         .tcp_keepalive(Duration::from_secs(30))
         .http1_only();
     if let Some(path) = ca_bundle {
@@ -59,6 +80,9 @@ pub fn client(ca_bundle: Option<&Path>) -> Result<reqwest::Client, ClientError> 
         for certificate in certificates {
             builder = builder.add_root_certificate(certificate);
         }
+    }
+    if let Some(pem) = identity {
+        builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(|error| ClientError::Identity(chain(&error)))?);
     }
     builder.build().map_err(|error| match ca_bundle {
         // Certificates are looked into only here.
@@ -101,6 +125,8 @@ pub struct RetryPolicy {
     pub attempt_timeout: Duration,
     /// Longest call, waits included.
     pub total_timeout: Duration,
+    /// The first wait before another attempt; doubled with each further one, up to some seconds unless it is longer itself.
+    pub first_backoff: Duration,
 }
 
 /// Calls `attempt` until it succeeds, fails for good, or the policy is exhausted; then the last error is returned. Each attempt waits for its
@@ -113,7 +139,7 @@ pub async fn with_retries<T, E, Turn: Future, Attempt: Future<Output = Result<T,
     mut attempt: impl FnMut() -> Attempt,
 ) -> Result<T, E> {
     let mut start = Instant::now();
-    let mut backoff = FIRST_BACKOFF;
+    let mut backoff = policy.first_backoff;
     let mut tried = 0;
     loop {
         let asked = Instant::now();
@@ -136,7 +162,7 @@ pub async fn with_retries<T, E, Turn: Future, Attempt: Future<Output = Result<T,
             return Err(failed.error);
         }
         sleep(wait).await;
-        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        backoff = (backoff * 2).min(LONGEST_BACKOFF.max(policy.first_backoff * 8));
     }
 }
 
@@ -213,8 +239,12 @@ pub fn is_tls_failure(error: &(dyn std::error::Error + 'static)) -> bool {
 mod tests {
     use super::*;
 
-    const POLICY: RetryPolicy =
-        RetryPolicy { attempts: 4, attempt_timeout: Duration::from_secs(20), total_timeout: Duration::from_secs(45) };
+    const POLICY: RetryPolicy = RetryPolicy {
+        attempts: 4,
+        attempt_timeout: Duration::from_secs(20),
+        total_timeout: Duration::from_secs(45),
+        first_backoff: FIRST_BACKOFF,
+    };
 
     async fn outcome(retry: Retry, hang: bool) -> (u32, Duration) {
         let start = Instant::now();

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::metrics::ScanMetrics;
 use self::scan::{ScanError, scan};
 use self::state::Bucket;
-use crate::job::repeat;
+use crate::job::{Interval, repeat};
 use crate::k8s::Names;
 use crate::listing::{Listing, Meter, Reason};
 use crate::parts::Parts;
@@ -64,7 +64,7 @@ pub fn build(
             Arc::new(ScanJob { bucket, listing, names: names.clone(), deadline: scan_deadline, meter, metrics: metrics.clone() });
         let (clock, stop) = (clock.clone(), stop.clone());
         let run = async move {
-            repeat(scan_interval, &runs, &clock, &stop, || Arc::clone(&job).run()).await;
+            repeat(&Interval(scan_interval), &runs, &clock, &stop, || Arc::clone(&job).run()).await;
             Ok(())
         };
         tasks.push((task, Box::pin(run) as _));

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -43,9 +44,9 @@ impl JobMetrics {
                 format!("Start of the last {what}, complete or not, in seconds since the Unix epoch; 0 before the first."),
             )?,
             duration: gauge("duration_seconds", format!("How long the last finished {what} took."))?,
-            in_progress: IntGaugeVec::new(options("in_progress", format!("1 while a {what} is running.")), &[target_label])?,
+            in_progress: IntGaugeVec::new(options("in_progress", format!("1 while the {what} is running.")), &[target_label])?,
             runs: IntCounterVec::new(
-                options("runs_total", format!("Finished runs of a {what} by outcome.")),
+                options("runs_total", format!("Finished runs of the {what} by outcome.")),
                 &[target_label, "outcome"],
             )?,
         };
@@ -108,34 +109,57 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Runs `run` every `interval`, start to start and jittered by a tenth, until `stop`. The first run starts at once.
+/// When a run follows another.
+pub trait Pause: Sync {
+    /// Waits, after a run that succeeded, until the next is due. The run began at `start`, which was `at` by the wall clock.
+    fn until_next(&self, start: Instant, at: Timestamp) -> impl Future<Output = ()> + Send;
+
+    /// Longest wait after a run that failed.
+    fn longest_retry(&self) -> Duration;
+}
+
+/// From the start of a run to the start of the next, jittered by a tenth.
+#[derive(Debug, Clone, Copy)]
+pub struct Interval(pub Duration);
+
+impl Pause for Interval {
+    async fn until_next(&self, start: Instant, _: Timestamp) {
+        let next = self.0.mul_f64(0.9 + fastrand::f64() / 5.0);
+        sleep(next.saturating_sub(start.elapsed())).await;
+    }
+
+    fn longest_retry(&self) -> Duration {
+        self.0
+    }
+}
+
+/// Runs `run` again and again until `stop`, with a `pause` in between, or a shorter one after a failure. The first run starts at once.
 ///
 /// `run` says whether it succeeded, and logs and counts its own errors. A run in progress is dropped at `stop`.
 pub async fn repeat<Run: Future<Output = bool>>(
-    interval: Duration,
+    pause: &impl Pause,
     metrics: &TargetMetrics,
     clock: &Clock,
     stop: &CancellationToken,
     mut run: impl FnMut() -> Run,
 ) {
+    let longest = pause.longest_retry();
     let mut retry = FIRST_RETRY;
     let cycle = async {
         loop {
-            let start = Instant::now();
+            let (start, at) = (Instant::now(), clock.now());
             let running = metrics.started(clock);
             let success = run().await;
             drop(running);
             metrics.finished(clock, start.elapsed(), success);
-            let wait = if success {
+            if success {
                 retry = FIRST_RETRY;
-                let next = interval.mul_f64(0.9 + fastrand::f64() / 5.0);
-                next.saturating_sub(start.elapsed())
+                pause.until_next(start, at).await;
             } else {
-                let wait = jitter(retry.min(interval));
-                retry = (retry * 2).min(interval.max(FIRST_RETRY));
-                wait
-            };
-            sleep(wait).await;
+                let wait = jitter(retry.min(longest));
+                retry = (retry * 2).min(longest.max(FIRST_RETRY));
+                sleep(wait).await;
+            }
         }
     };
     stop.run_until_cancelled(cycle).await;
@@ -152,7 +176,7 @@ mod tests {
         let metrics = JobMetrics::register(&registry, "t", "bucket", "scan").unwrap().target("b");
         let (stop, begin) = (CancellationToken::new(), Instant::now());
         let starts = RefCell::new(Vec::new());
-        repeat(interval, &metrics, &Clock::system(), &stop, || {
+        repeat(&Interval(interval), &metrics, &Clock::system(), &stop, || {
             starts.borrow_mut().push(begin.elapsed().as_secs_f64());
             let count = starts.borrow().len();
             if count == outcomes.len() {
@@ -188,7 +212,8 @@ mod tests {
         let metrics = JobMetrics::register(&registry, "t", "bucket", "scan").unwrap().target("b");
         let stop = CancellationToken::new();
         let clock = Clock::system();
-        let run = repeat(Duration::from_secs(1), &metrics, &clock, &stop, std::future::pending);
+        let every = Interval(Duration::from_secs(1));
+        let run = repeat(&every, &metrics, &clock, &stop, std::future::pending);
         tokio::join!(run, async {
             sleep(Duration::from_secs(3)).await;
             assert_eq!(metrics.in_progress.get(), 1);

@@ -6,15 +6,16 @@
 //! main -> cli -> app -> subsystems -> mechanism -> clients -> core
 //! ```
 //!
-//! - subsystems, none of which imports another: [`inventory`]
+//! - subsystems, none of which imports another: [`inventory`], [`export`]
 //! - mechanism, which knows no subsystem: [`parts`], [`job`], [`server`], [`lifecycle`], [`telemetry`]
-//! - clients, the only modules that talk to the outside: [`http`], [`aws`], [`listing`], [`k8s`]
+//! - clients, the only modules that talk to the outside: [`http`], [`aws`], [`listing`], [`store`], [`promapi`], [`k8s`]
 //! - core, pure: [`exposition`], [`time`]
 
 pub mod app;
 pub mod cli;
 pub mod config;
 
+pub mod export;
 pub mod inventory;
 
 pub mod job;
@@ -27,6 +28,8 @@ pub mod aws;
 pub mod http;
 pub mod k8s;
 pub mod listing;
+pub mod promapi;
+pub mod store;
 
 pub mod exposition;
 pub mod time;

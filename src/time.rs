@@ -1,10 +1,14 @@
 //! Wall-clock time and durations as people write them. The only place that asks the operating system for the date, so that tests can set it.
 
+mod hour;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde::{Deserialize, Deserializer, de};
+
+pub use self::hour::{HOUR, UtcHour};
 
 /// A source of wall-clock time. Scheduling uses tokio's own clock, which tests pause.
 #[derive(Clone)]
@@ -38,10 +42,11 @@ impl std::fmt::Debug for Clock {
     }
 }
 
-/// Reads a positive duration with its unit: `30s`, `20m`, `1h30m`, `500ms`. A bare number is refused, since its unit would be a guess.
+/// Reads a positive duration with its unit: `30s`, `20m`, `1h30m`, `500ms`, `7d`. A bare number is refused, since its unit would be a guess.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("`{text}` is not a duration; write a number with its unit, such as 30s, 20m or 1h30m");
-    let signed: SignedDuration = text.trim().parse().map_err(|_| expected())?;
+    let span: Span = text.trim().parse().map_err(|_| expected())?;
+    let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected())?;
     let duration = Duration::try_from(signed).map_err(|_| expected())?;
     if duration.is_zero() { Err(format!("`{text}` is not longer than zero")) } else { Ok(duration) }
 }
@@ -77,7 +82,8 @@ mod tests {
         assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        for refused in ["", "60", "-5s", "0s", "soon", "5 parsecs"] {
+        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        for refused in ["", "60", "-5s", "0s", "soon", "5 parsecs", "1 month"] {
             assert!(parse_duration(refused).is_err(), "{refused:?} was taken");
         }
     }

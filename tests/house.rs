@@ -9,9 +9,9 @@ const FLOORS: [(&[&str], bool); 7] = [
     (&["cli"], false),
     (&["app"], false),
     (&["config"], false),
-    (&["inventory"], false),
+    (&["inventory", "export"], false),
     (&["parts", "job", "server", "lifecycle", "telemetry"], true),
-    (&["http", "aws", "listing", "k8s"], true),
+    (&["http", "aws", "listing", "store", "promapi", "k8s"], true),
     (&["exposition", "time"], true),
 ];
 

@@ -1,4 +1,4 @@
-//! The real binary and the fake list server as processes of their own, for the benchmarks.
+//! The real binary and the fakes as processes of their own, for the benchmarks.
 
 #![allow(dead_code, reason = "each benchmark uses its part of it")]
 
@@ -10,22 +10,28 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A server of computed keys in a process of its own.
-pub struct ListServer {
+/// A fake in a process of its own.
+pub struct Fake {
     child: Child,
     pub endpoint: String,
 }
 
-impl ListServer {
-    pub fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(fakes()).arg("s3-pages").args(args).stdout(Stdio::piped()).spawn().expect("the fakes start");
+impl Fake {
+    /// Computed keys.
+    pub fn list_server(args: &[&str]) -> Self {
+        Self::start("s3-pages", args)
+    }
+
+    /// Such as `prometheus`.
+    pub fn start(which: &str, args: &[&str]) -> Self {
+        let mut child = Command::new(fakes()).arg(which).args(args).stdout(Stdio::piped()).spawn().expect("the fakes start");
         let mut endpoint = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut endpoint).expect("they say where they are");
         Self { child, endpoint: endpoint.trim().to_owned() }
     }
 }
 
-impl Drop for ListServer {
+impl Drop for Fake {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -50,10 +56,16 @@ pub struct Exporter {
 impl Exporter {
     /// Scans the bucket `bench` at `endpoint`.
     pub fn start(endpoint: &str, args: &[&str]) -> Self {
+        let inventory = ["-endpoint", endpoint, "-bucket=bench", "--anonymous", "-log-debug"];
+        Self::serve(&[&inventory[..], args].concat())
+    }
+
+    /// Does what `args` say.
+    pub fn serve(args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_kube-s3-exporter"))
             .env_clear()
-            .args(["-endpoint", endpoint, "-bucket=bench", "-address=127.0.0.1:0", "--anonymous", "-log-debug"])
             .args(args)
+            .arg("-address=127.0.0.1:0")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -80,13 +92,17 @@ impl Exporter {
         panic!("it stopped before it was {message}");
     }
 
-    /// The value of a series.
+    /// The value of a bucket's series.
     pub fn metric(&self, name: &str) -> f64 {
+        self.series(&format!("{name}{{bucket=\"bench\"}}")).expect("a number")
+    }
+
+    /// The value of a series.
+    pub fn series(&self, name: &str) -> Option<f64> {
         let url = format!("http://{}/metrics", self.address);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let text = runtime.block_on(async { reqwest::get(url).await.expect("an answer").text().await.expect("a text") });
-        let series = format!("{name}{{bucket=\"bench\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&series)).and_then(|value| value.parse().ok()).expect("a number")
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// CPU seconds of all its threads so far.

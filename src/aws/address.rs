@@ -114,7 +114,7 @@ fn is_host_label(label: &str) -> bool {
 }
 
 /// `eu-west-1` from `s3.eu-west-1.amazonaws.com`, `s3-eu-west-1...`, `s3.dualstack.eu-west-1...` or `bucket.vpce-1.s3.eu-west-1.vpce...`.
-fn region_of_host(host: &str) -> Option<String> {
+pub fn region_of_host(host: &str) -> Option<String> {
     let service = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
     let labels = service.split('.').map(|label| label.strip_prefix("s3-").unwrap_or(label));
     let looks_like_one = |label: &&str| {

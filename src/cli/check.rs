@@ -1,16 +1,17 @@
 //! `check`: the doctor. Reads the configuration, tries every connection once, and says what works.
 
-use std::io::Write as _;
-
 use anyhow::anyhow;
 
 use super::environment::Environment;
+use super::say;
 use super::serve::ServeArgs;
 use crate::app::Failure;
 use crate::config::Config;
+use crate::export;
 use crate::inventory::{InventoryConfigError, TargetConfig};
 use crate::k8s;
 use crate::listing::Listing;
+use crate::time::Clock;
 
 /// Prints a line per connection. Fails if any does.
 pub(super) async fn check(args: ServeArgs) -> Result<(), Failure> {
@@ -22,6 +23,15 @@ pub(super) async fn check(args: ServeArgs) -> Result<(), Failure> {
     }
     for target in config.inventory.iter().flat_map(|inventory| &inventory.targets) {
         failed += u32::from(!check_bucket(target).await.map_err(Failure::usage)?);
+    }
+    if let Some(export) = config.export {
+        for line in export::check(export, &Clock::system()).await.map_err(Failure::Usage)? {
+            failed += u32::from(line.is_err());
+            match line {
+                Ok(line) => say(&format!("ok    {line}")),
+                Err(line) => say(&format!("FAIL  {line}")),
+            }
+        }
     }
     match failed {
         0 => Ok(()),
@@ -60,9 +70,4 @@ async fn check_bucket(target: &TargetConfig) -> Result<bool, InventoryConfigErro
             Ok(false)
         }
     }
-}
-
-fn say(line: &str) {
-    // Whoever closes the pipe does not want the rest.
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

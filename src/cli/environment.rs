@@ -3,12 +3,14 @@
 //! A variable that is set to nothing counts as not set, since that is how a missing value in a manifest looks.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use secrecy::SecretString;
 
 use crate::aws::S3Options;
 use crate::config::{LogSection, Settings};
+use crate::export::{Endpoints, ExportSection};
 use crate::inventory::InventorySection;
 use crate::time::parse_duration;
 
@@ -67,12 +69,33 @@ impl<'a> Environment<'a> {
             list_price: self.parsed("S3EXPORTER_LIST_PRICE", number)?,
             ..Default::default()
         };
+        let text = |name| self.text(name);
+        let export = ExportSection {
+            endpoints: self.parsed("PROM_ENDPOINTS", Endpoints::from_json)?,
+            bucket: self.first(&["S3EXPORTER_EXPORT_BUCKET", "S3_BUCKET"]),
+            base_s3_path: text("BASE_S3_PATH"),
+            hours_to_backfill: self.parsed("HOURS_TO_BACKFILL", number)?,
+            step: self.parsed("STEP_SECONDS", seconds)?,
+            timeout: self.parsed("TIMEOUT_SECONDS", seconds)?,
+            deadline: duration("S3EXPORTER_EXPORT_DEADLINE")?,
+            max_retries: self.parsed("MAX_RETRIES", number)?,
+            retry_backoff: self.parsed("RETRY_BACKOFF_SECONDS", seconds)?,
+            settle: duration("S3EXPORTER_SETTLE")?,
+            max_backfill: duration("S3EXPORTER_MAX_BACKFILL")?,
+            recheck: self.parsed("S3EXPORTER_RECHECK", number)?,
+            mode: self.choice("S3EXPORTER_EXPORT_MODE")?,
+            compress: self.choice("S3EXPORTER_COMPRESS")?,
+            concurrency: self.parsed("S3EXPORTER_EXPORT_CONCURRENCY", number)?,
+            metrics: text("S3EXPORTER_EXPORT_METRICS").map(|names| names.split(',').map(|name| name.trim().to_owned()).collect()),
+            ..Default::default()
+        };
         Ok(Settings {
             address: self.text("S3EXPORTER_ADDRESS"),
             kubeconfig: self.path("KUBECONFIG"),
             log: LogSection { format: self.choice("LOG_FORMAT")?, debug: None },
             s3: s3.or(&self.key_pair("AWS_")),
             inventory,
+            export,
         })
     }
 
@@ -105,6 +128,13 @@ impl<'a> Environment<'a> {
             })
         })
     }
+}
+
+/// Seconds without a unit, as the job wrote them that the export replaces.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.trim().parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| format!("`{text}` is not a number of seconds above zero"))
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {

@@ -65,7 +65,9 @@ fn list_requests_side_by_side_are_bounded() {
 #[test]
 fn the_example_that_is_shipped_is_valid_and_names_every_key() {
     let text = include_str!("../../deploy/examples/config.yaml");
-    let targets = resolve(text).unwrap().inventory.unwrap().targets;
+    let config = resolve(text).unwrap();
+    assert_eq!(config.export.unwrap().endpoints.len(), 3);
+    let targets = config.inventory.unwrap().targets;
     assert_eq!(targets.len(), 2);
     assert!(targets[0].kubermatic_metrics && targets[1].prefix == "backups/");
     for key in [
@@ -78,6 +80,11 @@ fn the_example_that_is_shipped_is_valid_and_names_every_key() {
         "max_clusters:",
         "list_concurrency:",
         "list_price:",
+        "compress:",
+        "bearer_token_file:",
+        "client_certificate:",
+        "sigv4:",
+        "retry_backoff:",
     ] {
         assert!(text.contains(key) || key == "secret_access_key:" && text.contains("or secret_access_key"), "{key}");
     }

@@ -12,11 +12,15 @@ use url::Url;
 use self::refusal::Refusal;
 use super::{Cursor, ListError, Meter, Pace, Page, PageError, Pages, Reason};
 use crate::aws::{self, BucketAddress, Endpoint, S3Options, S3OptionsError};
-use crate::http::{self as client, BodyError, Failed, Retry, RetryPolicy};
+use crate::http::{self as client, BodyError, ClientOptions, FIRST_BACKOFF, Failed, Retry, RetryPolicy};
 
 /// A dead endpoint is given up after 45 s at most, so that a scan of it fails within a minute.
-const POLICY: RetryPolicy =
-    RetryPolicy { attempts: 6, attempt_timeout: Duration::from_secs(20), total_timeout: Duration::from_secs(45) };
+const POLICY: RetryPolicy = RetryPolicy {
+    attempts: 6,
+    attempt_timeout: Duration::from_secs(20),
+    total_timeout: Duration::from_secs(45),
+    first_backoff: FIRST_BACKOFF,
+};
 
 /// A thousand keys of 1,024 bytes, each byte percent-encoded, with as much again for what surrounds them.
 const LARGEST_PAGE: usize = 6 << 20;
@@ -37,7 +41,7 @@ impl Bucket {
     pub(super) fn new(options: &S3Options, endpoint: &Endpoint, bucket: &str, prefix: &str) -> Result<Self, S3OptionsError> {
         let address = BucketAddress::new(options, endpoint, bucket)?;
         Ok(Self {
-            client: client::client(options.ca_bundle.as_deref())?,
+            client: client::client(ClientOptions { ca_bundle: options.ca_bundle.as_deref(), ..Default::default() })?,
             credentials: aws::credentials(options, address.region())?,
             address: RwLock::new(address),
             prefix: prefix.to_owned(),
