@@ -5,9 +5,11 @@
 mod command_line;
 mod credentials;
 mod drop_in;
+mod export_source;
 mod faults;
 mod kubernetes;
 mod listing;
 mod prometheus;
+mod real_prometheus;
 mod serving;
 mod support;

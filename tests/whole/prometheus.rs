@@ -1,79 +1,55 @@
-//! A real Prometheus scrapes the real binary; the dashboard and the alert rules ask it.
+//! A real Prometheus scrapes the real binary; the dashboards and the alert rules ask it.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 
 use fakes::kube_api::KubeApi;
 use fakes::s3_pages::{ClusterTimestamp, S3Pages};
 use regex::Regex;
 use serde_json::Value;
 
-use crate::support::{Exporter, has, skip};
+use crate::real_prometheus::RealPrometheus;
+use crate::support::{ExportPeers, Exporter, has, skip};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A Prometheus that scrapes one exporter every half second; killed when dropped.
-struct Prometheus {
-    child: Child,
-    address: String,
-    client: reqwest::Client,
-    _folder: tempfile::TempDir,
+const DASHBOARDS: [&str; 2] = ["dashboards/backups.json", "dashboards/export.json"];
+const RULES: [&str; 2] = ["deploy/alerts/backups.yaml", "deploy/alerts/export.yaml"];
+
+/// A Prometheus that scrapes one exporter every half second.
+fn scraping(exporter: &Exporter) -> RealPrometheus {
+    let rules = RULES.map(|file| format!("{ROOT}/{file}"));
+    let config = format!(
+        "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 1s}}\nrule_files: {rules:?}\n\
+         scrape_configs: [{{job_name: exporter, static_configs: [{{targets: ['{}']}}]}}]\n",
+        exporter.address
+    );
+    RealPrometheus::start(tempfile::tempdir().unwrap(), &config, &[])
 }
 
-impl Prometheus {
-    fn start(exporter: &Exporter) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!(
-            "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 1s}}\nrule_files: ['{ROOT}/deploy/alerts/backups.yaml']\n\
-             scrape_configs: [{{job_name: exporter, static_configs: [{{targets: ['{}']}}]}}]\n",
-            exporter.address
-        );
-        std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
-        // Free now; nobody else takes it in the moment before Prometheus does, or Prometheus says so and the test fails.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
-        let child = Command::new("prometheus")
-            .current_dir(folder.path())
-            .arg(format!("--web.listen-address={address}"))
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, address, client: reqwest::Client::new(), _folder: folder }
-    }
-
-    /// The `data` of an answer; `None` while Prometheus is not there yet.
-    async fn ask(&self, path: &str, query: &[(&str, &str)]) -> Option<Result<Value, String>> {
-        let mut url = reqwest::Url::parse(&format!("http://{}/api/v1/{path}", self.address)).unwrap();
-        url.query_pairs_mut().extend_pairs(query);
-        let answer: Value = serde_json::from_str(&self.client.get(url).send().await.ok()?.text().await.ok()?).ok()?;
-        Some(if answer["status"] == "success" { Ok(answer["data"].clone()) } else { Err(answer["error"].to_string()) })
-    }
-
-    async fn query(&self, query: &str) -> Option<Result<Value, String>> {
-        self.ask("query", &[("query", query)]).await
-    }
+fn dashboard(file: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(format!("{ROOT}/{file}")).unwrap()).unwrap()
 }
 
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The rules of a file, whatever group they are in.
+fn rules(file: &str) -> Vec<Value> {
+    let rules: Value = serde_saphyr::from_str(&std::fs::read_to_string(format!("{ROOT}/{file}")).unwrap()).unwrap();
+    rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
 }
 
-/// Every `expr` of the dashboard, wherever it stands, and every query of a variable.
-fn dashboard_expressions(value: &Value, out: &mut Vec<String>) {
+/// Every `expr`, wherever it stands, and of variables what they take their values from.
+fn expressions(value: &Value, out: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             if let Some(Value::String(expr)) = map.get("expr") {
                 out.push(expr.clone());
             }
-            map.values().for_each(|value| dashboard_expressions(value, out));
+            if let Some(Value::String(definition)) = map.get("definition") {
+                let of_values = definition.strip_prefix("label_values(").and_then(|rest| rest.rsplit_once(','));
+                out.push(of_values.expect("values of a label").0.to_owned());
+            }
+            map.values().for_each(|value| expressions(value, out));
         }
-        Value::Array(items) => items.iter().for_each(|value| dashboard_expressions(value, out)),
+        Value::Array(items) => items.iter().for_each(|value| expressions(value, out)),
         _ => {}
     }
 }
@@ -81,7 +57,7 @@ fn dashboard_expressions(value: &Value, out: &mut Vec<String>) {
 /// What Grafana would put in place of its variables.
 fn without_variables(expr: &str) -> String {
     let fixed = expr.replace("$__rate_interval", "1m").replace("$__range", "1h").replace("$__interval", "1m");
-    Regex::new(r"\$\{?(bucket|cluster)(:\w+)?\}?").unwrap().replace_all(&fixed, ".*").into_owned()
+    Regex::new(r"\$\{?(bucket|cluster|alias)(:\w+)?\}?").unwrap().replace_all(&fixed, ".*").into_owned()
 }
 
 /// The names in a query that can only be metrics.
@@ -104,46 +80,56 @@ fn names_of_metrics_are_told_from_the_rest_of_a_query() {
 }
 
 #[tokio::test]
-async fn the_dashboard_and_the_rules_name_metrics_that_exist() {
+async fn the_dashboards_and_the_rules_name_metrics_that_exist() {
     if !has("prometheus") {
-        return skip("the_dashboard_and_the_rules_name_metrics_that_exist", "prometheus");
+        return skip("the_dashboards_and_the_rules_name_metrics_that_exist", "prometheus");
     }
     let space = ClusterTimestamp::new(3, 400);
     let kube = KubeApi::start().await;
     (0..3).for_each(|number| kube.apply_cluster(&space.cluster(number)));
     let series = format!("kubermatic_s3_object_count{{cluster=\"{}\"}}", space.cluster(1));
     let server = S3Pages::start(space).await;
+    let export = ExportPeers::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let (endpoint, kubeconfig) = (server.endpoint(), kube.kubeconfig(folder.path()));
-    let exporter =
-        Exporter::start(&["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig.to_str().unwrap()]).await;
+    let (endpoint, kubeconfig, config) = (server.endpoint(), kube.kubeconfig(folder.path()), export.config(folder.path()));
+    let (kubeconfig, config) = (kubeconfig.to_str().unwrap(), config.to_str().unwrap());
+    let args = ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config];
+    let exporter = Exporter::start(&args).await;
     exporter.until_metric(&series, 400.0).await;
+    exporter.until_metric("s3exporter_export_runs_total{alias=\"prod\",outcome=\"success\"}", 1.0).await;
 
-    let prometheus = Prometheus::start(&exporter);
-    let asked = exporter
-        .until("Prometheus knows the count", async |_| {
-            let data = prometheus.query(&series).await?.unwrap();
-            data["result"][0]["value"][1].as_str().map(str::to_owned)
-        })
-        .await;
-    assert_eq!(asked, "400");
+    let prometheus = scraping(&exporter);
+    // The rules have been evaluated by then, too.
+    for (query, wanted) in [
+        (series.as_str(), "400"),
+        ("s3exporter_export_windows{state=\"sealed\"}", "2"),
+        ("s3exporter_export_stage_duration_seconds_count{stage=\"seal\"}", "2"),
+        ("count(alias:export_sealed_until:timestamp_seconds{alias=\"prod\"})", "1"),
+    ] {
+        let asked = exporter
+            .until(query, async |_| {
+                let data = prometheus.query(query).await?.unwrap();
+                data["result"][0]["value"][1].as_str().map(str::to_owned)
+            })
+            .await;
+        assert_eq!(asked, wanted, "{query}");
+    }
     let names = prometheus.ask("label/__name__/values", &[]).await.unwrap().unwrap();
-    let known: BTreeSet<String> = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    let scraped = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
+    let rules = RULES.map(rules).concat();
+    let recorded = rules.iter().filter_map(|rule| rule["record"].as_str().map(str::to_owned));
+    let known: BTreeSet<String> = scraped.chain(recorded).collect();
 
-    let dashboard: Value =
-        serde_json::from_str(&std::fs::read_to_string(format!("{ROOT}/dashboards/backups.json")).unwrap()).unwrap();
-    let mut expressions = Vec::new();
-    dashboard_expressions(&dashboard, &mut expressions);
-    assert!(expressions.len() >= 15, "only {} queries in the dashboard", expressions.len());
-    let rules: Value =
-        serde_saphyr::from_str(&std::fs::read_to_string(format!("{ROOT}/deploy/alerts/backups.yaml")).unwrap()).unwrap();
-    let rule_list = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
-    let known: BTreeSet<String> =
-        known.into_iter().chain(rule_list.filter_map(|rule| rule["record"].as_str().map(str::to_owned))).collect();
-    let before = expressions.len();
-    dashboard_expressions(&rules, &mut expressions);
-    assert!(expressions.len() >= before + 6, "only {} queries in the rules", expressions.len() - before);
-    for expr in &expressions {
+    let mut asked = Vec::new();
+    for (file, least) in DASHBOARDS.into_iter().zip([15, 15]) {
+        let before = asked.len();
+        expressions(&dashboard(file), &mut asked);
+        assert!(asked.len() >= before + least, "only {} queries in {file}", asked.len() - before);
+    }
+    let before = asked.len();
+    expressions(&Value::Array(rules), &mut asked);
+    assert!(asked.len() >= before + 12, "only {} queries in the rules", asked.len() - before);
+    for expr in &asked {
         let expr = without_variables(expr);
         if let Err(error) = prometheus.query(&expr).await.unwrap() {
             panic!("Prometheus refuses {expr}: {error}");
@@ -153,19 +139,22 @@ async fn the_dashboard_and_the_rules_name_metrics_that_exist() {
     }
 }
 
-/// Each alert has a page that its annotation leads to.
+/// Each alert has a page that its annotation leads to, and each page an alert.
 #[test]
 fn every_alert_has_a_runbook() {
-    let rules: Value =
-        serde_saphyr::from_str(&std::fs::read_to_string(format!("{ROOT}/deploy/alerts/backups.yaml")).unwrap()).unwrap();
-    let rules: Vec<&Value> =
-        rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
-    let alerts: Vec<&&Value> = rules.iter().filter(|rule| rule["alert"].is_string()).collect();
-    assert!(alerts.len() >= 6);
-    for alert in alerts {
-        let url = alert["annotations"]["runbook_url"].as_str().expect("a link to a runbook");
-        let page = format!("{ROOT}/deploy/runbooks/{}", url.rsplit('/').next().unwrap());
-        assert!(std::path::Path::new(&page).exists(), "{page}");
-        assert!(page.ends_with(&format!("{}.md", alert["alert"].as_str().unwrap())));
+    let mut led_to = BTreeSet::new();
+    for file in RULES {
+        let rules = rules(file);
+        let alerts: Vec<&Value> = rules.iter().filter(|rule| rule["alert"].is_string()).collect();
+        assert!(alerts.len() >= 6, "{file}");
+        for alert in alerts {
+            let url = alert["annotations"]["runbook_url"].as_str().expect("a link to a runbook");
+            let page = url.rsplit('/').next().unwrap();
+            assert_eq!(page, format!("{}.md", alert["alert"].as_str().unwrap()), "{file}");
+            led_to.insert(page.to_owned());
+        }
     }
+    let pages = std::fs::read_dir(format!("{ROOT}/deploy/runbooks")).unwrap();
+    let pages = pages.map(|page| page.unwrap().file_name().into_string().unwrap()).filter(|page| page != "README.md");
+    assert_eq!(pages.collect::<BTreeSet<String>>(), led_to);
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use fakes::s3_pages::{ClusterTimestamp, Explicit, Fault, FaultRule, S3Pages, When};
 
-use crate::support::{Exporter, command, has, skip};
+use crate::support::{ExportPeers, Exporter, command, has, skip};
 
 async fn exporter(server: &S3Pages, more: &[&str]) -> Exporter {
     let endpoint = format!("-endpoint={}", server.endpoint());
@@ -125,8 +125,10 @@ async fn promtool_is_silent_about_every_name_of_ours() {
         return skip("promtool_is_silent_about_every_name_of_ours", "promtool");
     }
     let server = S3Pages::start(Explicit::keys(["prod-1", "prod-2"])).await;
-    let exporter = exporter(&server, &[]).await;
-    let metrics = exporter.until_metric("kubermatic_s3_query_success", 1.0).await;
+    let (export, folder) = (ExportPeers::start().await, tempfile::tempdir().unwrap());
+    let exporter = exporter(&server, &["--config", export.config(folder.path()).to_str().unwrap()]).await;
+    exporter.until_metric("kubermatic_s3_query_success", 1.0).await;
+    let metrics = exporter.until_metric("s3exporter_export_runs_total{alias=\"prod\",outcome=\"success\"}", 1.0).await;
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -146,10 +148,13 @@ async fn the_catalogue_is_what_a_scrape_has() {
     let server = S3Pages::start(Explicit::keys(["prod-1"])).await;
     let kube = fakes::kube_api::KubeApi::start().await;
     kube.apply_cluster("prod");
+    let export = ExportPeers::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let (endpoint, kubeconfig) = (server.endpoint(), kube.kubeconfig(folder.path()));
-    let exporter =
-        Exporter::start(&["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig.to_str().unwrap()]).await;
+    let (endpoint, kubeconfig, config) = (server.endpoint(), kube.kubeconfig(folder.path()), export.config(folder.path()));
+    let (kubeconfig, config) = (kubeconfig.to_str().unwrap(), config.to_str().unwrap());
+    let args = ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config];
+    let exporter = Exporter::start(&args).await;
+    exporter.until_metric("s3exporter_export_runs_total{alias=\"prod\",outcome=\"success\"}", 1.0).await;
     let metrics = exporter.until_scanned_again("b").await;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/METRICS.md");
     let scraped = catalogue(&metrics.0);
@@ -170,7 +175,9 @@ fn catalogue(text: &str) -> String {
     let mut rows: Vec<String> = Vec::new();
     for line in text.lines() {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|line| line.split_once(' ')) {
-            let labels: Vec<String> = labels[name].iter().map(|label| format!("`{label}`")).collect();
+            // A histogram has no series of its own name.
+            let labels = labels.get(name).or_else(|| labels.get(format!("{name}_count").as_str())).expect("a series");
+            let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
             let kind = text.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} "))).unwrap();
             rows.push(format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", ")));
         }

@@ -2,11 +2,12 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use fakes::prometheus::{MetricShape, Prometheus};
 use fakes::s3_memory::{Object, S3Memory};
 
 /// Longer than anything here takes on a busy machine; nobody waits for it when all is well.
@@ -189,4 +190,50 @@ pub fn reach(server: &S3Memory) -> [String; 3] {
         format!("-access-key-id={}", server.access_key_id()),
         format!("-secret-access-key={}", server.secret_access_key()),
     ]
+}
+
+/// Seconds that hours are given to settle, such that none settles within a quarter of an hour from the first call.
+pub fn settle() -> u64 {
+    static SETTLE: LazyLock<u64> = LazyLock::new(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+        if (1_800..2_700).contains(&(now % 3_600)) { 120 } else { 2_700 }
+    });
+    *SETTLE
+}
+
+/// Both ends of an export: a Prometheus with a few metrics, and an empty bucket.
+pub struct ExportPeers {
+    source: Prometheus,
+    bucket: S3Memory,
+}
+
+impl ExportPeers {
+    pub async fn start() -> Self {
+        let peers = Self { source: Prometheus::start().await, bucket: S3Memory::start().await };
+        peers.bucket.create_bucket("exported");
+        for name in ["up", "job:up:sum"] {
+            peers.source.set_metric(name, MetricShape { series: 3, padding: 0 });
+        }
+        peers
+    }
+
+    /// A file with the export of two hours, of the endpoint `prod`. Its S3 is not the one that is scanned.
+    pub fn config(&self, folder: &Path) -> PathBuf {
+        let (s3, source) = (&self.bucket, self.source.endpoint());
+        let file = folder.join("config.yaml");
+        let config = serde_json::json!({"export": {
+            "endpoints": {"prod": source},
+            "metrics": ["up", "job:up:sum"],
+            "hours_to_backfill": 2,
+            "settle": format!("{}s", settle()),
+            "bucket": "exported",
+            "s3": {
+                "endpoint": s3.endpoint(),
+                "access_key_id": s3.access_key_id(),
+                "secret_access_key": s3.secret_access_key(),
+            },
+        }});
+        std::fs::write(&file, config.to_string()).unwrap();
+        file
+    }
 }
