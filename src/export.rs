@@ -16,7 +16,9 @@ mod once;
 mod plan;
 mod run;
 mod status;
+mod survey;
 mod window;
+mod work;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::board::Board;
 use self::config::Rules;
+use self::fetch::Hold;
 use self::metrics::{AliasMetrics, ExportMetrics};
 use self::plan::newest_settled;
 use self::run::Memory;
@@ -61,6 +64,7 @@ struct Endpoint {
     prometheus: Prometheus,
     metrics: AliasMetrics,
     clock: Clock,
+    hold: Hold,
 }
 
 /// An endpoint with the metrics of its runs.
@@ -79,7 +83,10 @@ fn open(config: ExportConfig, registry: &Registry, clock: &Clock) -> anyhow::Res
         let prometheus = Prometheus::new(&endpoint.options, rules.timeout, meter)
             .map_err(|error| ExportConfigError::Endpoint(endpoint.alias.clone(), error))?;
         let (rules, store, clock) = (rules.clone(), store.clone(), clock.clone());
-        Ok(Opened { endpoint: Endpoint { config: endpoint, rules, store, prometheus, metrics, clock }, runs })
+        Ok(Opened {
+            endpoint: Endpoint { config: endpoint, rules, store, prometheus, metrics, clock, hold: Hold::default() },
+            runs,
+        })
     });
     opened.collect()
 }
@@ -100,7 +107,7 @@ pub fn build(config: ExportConfig, registry: &Registry, clock: &Clock, stop: &Ca
         let run = async move {
             let memory = Mutex::new(Memory::default());
             let slots = Slots { clock: clock.clone(), rules: export.endpoint.rules.clone() };
-            repeat(&slots, &runs, &clock, &stop, || export.endpoint.run(&memory, &export.board)).await;
+            repeat(&slots, &runs, &clock, &stop, || export.endpoint.run(&memory, &export.board, true)).await;
             Ok(())
         };
         tasks.push((task, Box::pin(run) as _));

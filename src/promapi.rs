@@ -29,7 +29,7 @@ pub use self::scan::Answer;
 use crate::http::{self as client, ClientOptions, Failed, retry_after};
 
 /// Of an answer that is an error, or about labels.
-const MOST_SMALL: usize = 16 << 20;
+const MOST_SMALL: usize = 4 << 20;
 /// Servers and proxies take URLs of this length at least; longer queries are sent as a form.
 const LONGEST_QUERY: usize = 2_000;
 

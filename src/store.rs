@@ -3,6 +3,7 @@
 //! [`crate::listing`] counts what others have written; this module keeps what the exporter writes itself. Requests, retries and signatures are
 //! `object_store`'s.
 
+mod backend;
 mod compression;
 mod upload;
 
@@ -11,28 +12,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, BackoffConfig, Certificate, ClientOptions, Error, GetResult, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutOptions, RetryConfig, UpdateVersion,
+    Attribute, Attributes, Error, GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion,
 };
-use tokio::sync::Mutex;
+use tokio::time::timeout;
 
+use self::backend::{Backend, REQUEST_TIMEOUT};
 pub use self::compression::{Compression, Compressor, Decompressor};
 pub use self::upload::Upload;
 use crate::aws::{self, BucketAddress, Endpoint, S3Options, S3OptionsError};
 use crate::http::{self as client, chain};
 
-/// A part of 8 MiB on a line of 1 Mbit/s.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Retries of one request.
-const RETRIES: usize = 5;
-const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest wait for the next bytes of an object.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Attempts at a conditional put whose answer was lost.
 const PUT_ATTEMPTS: u32 = 3;
+/// Characters of an error that is not S3's own, such as a page of a proxy.
+const MOST_TOLD: usize = 400;
 /// User metadata of every object: by what request it was made.
 const MADE_BY: &str = "made-by";
 
@@ -51,10 +48,8 @@ impl StoreError {
 /// A bucket.
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<dyn ObjectStore>,
+    backend: Arc<Backend>,
     location: String,
-    /// `Some` for folders, which know no metadata and cannot replace on a condition: what this process does, it does one at a time.
-    folder: Option<Arc<Mutex<()>>>,
 }
 
 /// An object in a listing.
@@ -109,7 +104,9 @@ impl Stored {
     /// When reading fails.
     pub async fn bytes(self) -> Result<Bytes, StoreError> {
         let key = self.result.meta.location.clone();
-        self.result.bytes().await.map_err(|error| told(key.as_ref(), &error))
+        let bytes = timeout(REQUEST_TIMEOUT, self.result.bytes()).await;
+        let Ok(bytes) = bytes else { return Err(stalled(key.as_ref())) };
+        bytes.map_err(|error| told(key.as_ref(), &error))
     }
 
     /// Piece by piece.
@@ -119,7 +116,9 @@ impl Stored {
     pub async fn for_each(self, mut each: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), StoreError> {
         let key = self.result.meta.location.clone();
         let mut stream = self.result.into_stream();
-        while let Some(chunk) = stream.try_next().await.map_err(|error| told(key.as_ref(), &error))? {
+        loop {
+            let Ok(next) = timeout(STALL_TIMEOUT, stream.try_next()).await else { return Err(stalled(key.as_ref())) };
+            let Some(chunk) = next.map_err(|error| told(key.as_ref(), &error))? else { break };
             each(&chunk).map_err(|error| StoreError(format!("{key}: {error}")))?;
         }
         Ok(())
@@ -136,34 +135,12 @@ impl Store {
         let endpoint = options.endpoint()?;
         if let Endpoint::Folder(folder) = endpoint {
             let folder = folder.join(bucket);
-            std::fs::create_dir_all(&folder).map_err(|error| S3OptionsError::Folder(folder.clone(), error))?;
-            let inner = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
-            return Ok(Self { inner, location: format!("file://{}", folder.display()), folder: Some(Arc::default()) });
+            let location = format!("file://{}", folder.display());
+            return Ok(Self { backend: Arc::new(Backend::folder(&folder)?), location });
         }
         let address = BucketAddress::new(options, &endpoint, bucket)?;
-        let mut client_options = ClientOptions::new()
-            .with_timeout(REQUEST_TIMEOUT)
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_allow_http(address.url().scheme() == "http");
-        if let Some(path) = &options.ca_bundle {
-            for certificate in Certificate::from_pem_bundle(&client::read_ca_bundle(path)?)? {
-                client_options = client_options.with_root_certificate(certificate);
-            }
-        }
-        let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, backoff: BackoffConfig::default() };
-        // The address has the bucket in it, which this builder expects of virtual-hosted addresses.
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(bucket)
-            .with_region(address.region())
-            .with_endpoint(address.url().as_str().trim_end_matches('/'))
-            .with_virtual_hosted_style_request(true)
-            .with_client_options(client_options)
-            .with_retry(retry);
-        builder = match aws::credentials(options, address.region())? {
-            Some(credentials) => builder.with_credentials(credentials),
-            None => builder.with_skip_signature(true),
-        };
-        Ok(Self { inner: Arc::new(builder.build()?), location: address.url().to_string(), folder: None })
+        let location = address.url().to_string();
+        Ok(Self { backend: Arc::new(Backend::server(options, bucket, address)?), location })
     }
 
     /// Where it is, for people.
@@ -178,7 +155,8 @@ impl Store {
     pub async fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
         let path = path(folder)?;
         let listed = self
-            .inner
+            .objects()
+            .await
             .list(Some(&path))
             .map_ok(|meta| Listed { key: meta.location.as_ref().to_owned(), etag: meta.e_tag.unwrap_or_default() });
         listed.try_collect().await.map_err(|error| told(folder, &error))
@@ -189,7 +167,8 @@ impl Store {
     /// # Errors
     /// When the listing could not be finished.
     pub async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
-        let listed = self.inner.list_with_delimiter(Some(&path(folder)?)).await.map_err(|error| told(folder, &error))?;
+        let listed =
+            self.objects().await.list_with_delimiter(Some(&path(folder)?)).await.map_err(|error| told(folder, &error))?;
         Ok(listed.common_prefixes.iter().filter_map(|prefix| Some(prefix.filename()?.to_owned())).collect())
     }
 
@@ -198,7 +177,10 @@ impl Store {
     /// # Errors
     /// When that cannot be said.
     pub async fn get(&self, key: &str) -> Result<Option<Stored>, StoreError> {
-        match self.inner.get(&path(key)?).await {
+        let path = path(key)?;
+        let reader = &self.backend.clients().await.reader;
+        let Ok(got) = timeout(REQUEST_TIMEOUT, reader.get(&path)).await else { return Err(stalled(key)) };
+        match got {
             Ok(result) => {
                 let made_by = result.attributes.get(&Attribute::Metadata(MADE_BY.into())).map(|value| value.as_ref().to_owned());
                 Ok(Some(Stored { etag: result.meta.e_tag.clone().unwrap_or_default(), made_by, result }))
@@ -213,7 +195,7 @@ impl Store {
     /// # Errors
     /// When that cannot be said.
     pub async fn etag(&self, key: &str) -> Result<Option<String>, StoreError> {
-        match self.inner.head(&path(key)?).await {
+        match self.objects().await.head(&path(key)?).await {
             Ok(meta) => Ok(Some(meta.e_tag.unwrap_or_default())),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(told(key, &error)),
@@ -226,12 +208,12 @@ impl Store {
     /// When it could not be written.
     pub async fn put(&self, key: &str, bytes: Bytes, label: &Label, condition: &Condition) -> Result<Put, StoreError> {
         let path = path(key)?;
-        if let Some(one_at_a_time) = &self.folder {
+        if let Backend::Folder { one_at_a_time, .. } = &*self.backend {
             let _held = one_at_a_time.lock().await;
             if !self.holds(key, condition).await? {
                 return Ok(Put::Refused);
             }
-            let done = self.inner.put(&path, bytes.into()).await.map_err(|error| told(key, &error))?;
+            let done = self.objects().await.put(&path, bytes.into()).await.map_err(|error| told(key, &error))?;
             return Ok(Put::Done(done.e_tag.unwrap_or_default()));
         }
         let mut attempt = 1;
@@ -241,10 +223,10 @@ impl Store {
                 Condition::Unchanged(etag) => PutMode::Update(UpdateVersion { e_tag: Some(etag.clone()), version: None }),
             };
             let options = PutOptions { mode, attributes: attributes(label), ..Default::default() };
-            match self.inner.put_opts(&path, bytes.clone().into(), options).await {
+            match self.objects().await.put_opts(&path, bytes.clone().into(), options).await {
                 Ok(done) => return Ok(Put::Done(done.e_tag.unwrap_or_default())),
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(Put::Refused),
-                // Not repeated by the client underneath, since it cannot know whether it was done.
+                // A lost answer is not made good by the client underneath, since it cannot know whether the put was done.
                 Err(Error::Generic { .. }) if attempt < PUT_ATTEMPTS => {
                     attempt += 1;
                     tokio::time::sleep(client::jitter(client::FIRST_BACKOFF)).await;
@@ -259,6 +241,10 @@ impl Store {
         Upload::new(self.clone(), key.to_owned(), label)
     }
 
+    async fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.backend.clients().await.objects
+    }
+
     async fn holds(&self, key: &str, condition: &Condition) -> Result<bool, StoreError> {
         let there = self.etag(key).await?;
         Ok(match condition {
@@ -268,7 +254,7 @@ impl Store {
     }
 
     fn attributes(&self, label: &Label) -> Attributes {
-        if self.folder.is_some() { Attributes::new() } else { attributes(label) }
+        if matches!(*self.backend, Backend::Folder { .. }) { Attributes::new() } else { attributes(label) }
     }
 }
 
@@ -277,6 +263,10 @@ fn attributes(label: &Label) -> Attributes {
     attributes.insert(Attribute::ContentType, label.content_type.into());
     attributes.insert(Attribute::Metadata(MADE_BY.into()), label.made_by.clone().into());
     attributes
+}
+
+fn stalled(key: &str) -> StoreError {
+    StoreError(format!("{key}: the object stopped in the middle, or never came"))
 }
 
 /// A key as it is, where `Path::from` would escape letters beyond ASCII.
@@ -291,7 +281,7 @@ fn told(key: &str, error: &Error) -> StoreError {
     let short = match (between("<Code>", "</Code>"), between("<Message>", "</Message>")) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code,
-        _ => text,
+        _ => text.chars().take(MOST_TOLD).collect(),
     };
     StoreError(if short.contains(key) { short } else { format!("{key}: {short}") })
 }

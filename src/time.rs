@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde::{Deserialize, Deserializer, de};
 
-pub use self::hour::{HOUR, UtcHour};
+pub use self::hour::UtcHour;
 
 /// A source of wall-clock time. Scheduling uses tokio's own clock, which tests pause.
 #[derive(Clone)]
@@ -44,17 +44,28 @@ impl std::fmt::Debug for Clock {
 
 /// Reads a positive duration with its unit: `30s`, `20m`, `1h30m`, `500ms`, `7d`. A bare number is refused, since its unit would be a guess.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration_or_zero(text)?;
+    if duration.is_zero() { Err(format!("`{text}` is not longer than zero")) } else { Ok(duration) }
+}
+
+/// As [`parse_duration`]; `0s` is taken too.
+pub fn parse_duration_or_zero(text: &str) -> Result<Duration, String> {
     let expected = || format!("`{text}` is not a duration; write a number with its unit, such as 30s, 20m or 1h30m");
     let span: Span = text.trim().parse().map_err(|_| expected())?;
     let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected())?;
-    let duration = Duration::try_from(signed).map_err(|_| expected())?;
-    if duration.is_zero() { Err(format!("`{text}` is not longer than zero")) } else { Ok(duration) }
+    Duration::try_from(signed).map_err(|_| expected())
 }
 
 /// For serde: an optional duration in the form of [`parse_duration`].
 pub fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| parse_duration(&text).map_err(de::Error::custom)).transpose()
+}
+
+/// For serde: an optional duration in the form of [`parse_duration_or_zero`].
+pub fn optional_duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| parse_duration_or_zero(&text).map_err(de::Error::custom)).transpose()
 }
 
 /// A duration for people: the two largest units that matter, `3d 4h`, `12m 30s`, `250ms`.

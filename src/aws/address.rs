@@ -51,6 +51,11 @@ impl BucketAddress {
         &self.region
     }
 
+    /// True where the operator named no region, and the endpoint's name does not tell it.
+    pub fn has_guessed_region(&self) -> bool {
+        self.region_is_a_guess
+    }
+
     /// The same bucket in `region`, which the server named; on AWS itself the host follows. `None` where the operator named a region, or `region`
     /// is the present one or none at all.
     pub fn in_region(&self, region: &str) -> Option<Self> {

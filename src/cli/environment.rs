@@ -12,7 +12,7 @@ use crate::aws::S3Options;
 use crate::config::{LogSection, Settings};
 use crate::export::{Endpoints, ExportSection};
 use crate::inventory::InventorySection;
-use crate::time::parse_duration;
+use crate::time::{parse_duration, parse_duration_or_zero};
 
 /// A variable that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +79,8 @@ impl<'a> Environment<'a> {
             timeout: self.parsed("TIMEOUT_SECONDS", seconds)?,
             deadline: duration("S3EXPORTER_EXPORT_DEADLINE")?,
             max_retries: self.parsed("MAX_RETRIES", number)?,
-            retry_backoff: self.parsed("RETRY_BACKOFF_SECONDS", seconds)?,
-            settle: duration("S3EXPORTER_SETTLE")?,
+            retry_backoff: self.parsed("RETRY_BACKOFF_SECONDS", seconds_or_zero)?,
+            settle: self.parsed("S3EXPORTER_SETTLE", parse_duration_or_zero)?,
             max_backfill: duration("S3EXPORTER_MAX_BACKFILL")?,
             recheck: self.parsed("S3EXPORTER_RECHECK", number)?,
             mode: self.choice("S3EXPORTER_EXPORT_MODE")?,
@@ -132,9 +132,15 @@ impl<'a> Environment<'a> {
 
 /// Seconds without a unit, as the job wrote them that the export replaces.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.trim().parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
-    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| format!("`{text}` is not a number of seconds above zero"))
+    let duration = seconds_or_zero(text)?;
+    if duration.is_zero() { Err(format!("`{text}` is not a number of seconds above zero")) } else { Ok(duration) }
+}
+
+/// As [`seconds`]; zero is taken too.
+pub(super) fn seconds_or_zero(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.trim().parse().ok();
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| format!("`{text}` is not a number of seconds"))
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::environment::seconds;
+use super::environment::{seconds, seconds_or_zero};
 use crate::app::Failure;
 use crate::export::{Endpoints, ExportSection, Mode};
 use crate::store::Compression;
-use crate::time::parse_duration;
+use crate::time::{parse_duration, parse_duration_or_zero};
 
 /// What is exported, and where to. The names are those of the variables of the job that this replaces.
 #[derive(Debug, Default, Args)]
@@ -39,7 +39,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     max_backfill: Option<Duration>,
     /// From the end of an hour until it is exported, for samples that come late [env: S3EXPORTER_SETTLE] [default: 2m].
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration_or_zero)]
     settle: Option<Duration>,
     /// In how many further runs a suspect answer is fetched again [env: S3EXPORTER_RECHECK] [default: 2].
     #[arg(long, value_name = "RUNS")]
@@ -60,7 +60,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "NUMBER")]
     max_retries: Option<u32>,
     /// Seconds before the first retry, doubled with each further one [env: RETRY_BACKOFF_SECONDS] [default: 2].
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_or_zero)]
     retry_backoff_seconds: Option<Duration>,
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::manifest::Manifest;
 use super::metrics::AliasMetrics;
 use super::plan::{Bucket, Plan, sealed_until};
 use crate::time::UtcHour;
@@ -35,11 +36,13 @@ pub(super) struct Cell {
     pub(super) state: WindowState,
     /// What went wrong, or why it is suspect or was sealed with a mark.
     pub(super) reasons: Vec<String>,
+    /// A metric has no object.
+    pub(super) incomplete: bool,
 }
 
 impl Cell {
     pub(super) fn new(state: WindowState) -> Self {
-        Self { state, reasons: Vec::new() }
+        Self { state, reasons: Vec::new(), incomplete: false }
     }
 }
 
@@ -89,17 +92,15 @@ impl Board {
             .map(|count| plan.since.plus(count))
             .map(|hour| {
                 if let Some(why) = bucket.get(hour).and_then(|found| found.unreadable.clone()) {
-                    return (hour, Cell { state: WindowState::Failed, reasons: vec![why] });
+                    return (hour, Cell { state: WindowState::Failed, reasons: vec![why], incomplete: true });
                 }
                 let manifest = bucket.manifest(hour);
                 let state = match manifest {
                     _ if due(hour) => WindowState::Pending,
-                    Some(manifest) if manifest.is_sealed() && manifest.is_empty() => WindowState::Empty,
-                    Some(manifest) if manifest.is_sealed() => WindowState::Sealed,
-                    Some(_) => WindowState::Suspect,
+                    Some(manifest) => manifest.window_state(),
                     None => WindowState::Pending,
                 };
-                (hour, Cell { state, reasons: manifest.map(super::window::reasons).unwrap_or_default() })
+                (hour, Cell { state, reasons: manifest.map(Manifest::reasons).unwrap_or_default(), incomplete: false })
             })
             .collect();
         view.plan = Some(plan.clone());

@@ -10,7 +10,7 @@ use super::keys::{Keys, check_alias, clean_base};
 use crate::aws::{S3Options, S3OptionsError, check_bucket_name};
 use crate::promapi::{EndpointError, EndpointOptions, MetricName};
 use crate::store::Compression;
-use crate::time::optional_duration;
+use crate::time::{optional_duration, optional_duration_or_zero};
 
 /// Bucket of the job that this replaces.
 const DEFAULT_BUCKET: &str = "k8s-exported-metrics-opslyft";
@@ -113,10 +113,10 @@ pub struct ExportSection {
     /// After the first attempt.
     pub max_retries: Option<u32>,
     /// Before the first retry; doubled with each further one.
-    #[serde(default, deserialize_with = "optional_duration")]
+    #[serde(default, deserialize_with = "optional_duration_or_zero")]
     pub retry_backoff: Option<Duration>,
     /// From the end of an hour until it is due.
-    #[serde(default, deserialize_with = "optional_duration")]
+    #[serde(default, deserialize_with = "optional_duration_or_zero")]
     pub settle: Option<Duration>,
     /// How far back hours are due.
     #[serde(default, deserialize_with = "optional_duration")]
@@ -241,7 +241,6 @@ impl ExportSection {
     }
 
     fn rules(&self) -> Result<Rules, ExportConfigError> {
-        let hours_to_backfill = i64::from(self.hours_to_backfill.unwrap_or(DEFAULT_HOURS_TO_BACKFILL));
         let max_backfill = self.max_backfill.unwrap_or(DEFAULT_MAX_BACKFILL);
         let hours = i64::try_from(max_backfill.as_secs() / 3_600).unwrap_or(i64::MAX);
         let most = i64::try_from(MOST_BACKFILL.as_secs() / 3_600).unwrap_or(i64::MAX);
@@ -249,6 +248,8 @@ impl ExportSection {
             let told = crate::time::humanize(max_backfill);
             return Err(ExportConfigError::Number("max_backfill", told, "between an hour and 366 days"));
         }
+        // Whoever wants less back than that does not want it at first either.
+        let hours_to_backfill = self.hours_to_backfill.map_or(i64::from(DEFAULT_HOURS_TO_BACKFILL).min(hours), i64::from);
         if !(1..=most).contains(&hours_to_backfill) {
             return Err(ExportConfigError::Number("HOURS_TO_BACKFILL", hours_to_backfill.to_string(), "between 1 and 8784"));
         }

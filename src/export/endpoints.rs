@@ -76,8 +76,8 @@ impl Endpoints {
             match what.split_once(" at line ") {
                 // serde_json repeats what it found.
                 _ if what.starts_with("invalid type") => "an alias has something else than a URL in quotes".to_owned(),
-                Some((what, place)) => format!("it is not a JSON object of aliases and URLs: {what} (line {place})"),
-                None => format!("it is not a JSON object of aliases and URLs: {what}"),
+                Some((what, place)) => format!("it cannot be read as aliases and URLs: {what} (line {place})"),
+                None => format!("it cannot be read as aliases and URLs: {what}"),
             }
         })?;
         let sections = urls.0.into_iter().map(|(alias, url)| (alias, EndpointSection { url, ..Default::default() }));

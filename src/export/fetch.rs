@@ -16,7 +16,7 @@ use crate::http::{Failed, Retry, RetryPolicy, with_retries};
 use crate::promapi::scan::Scanner;
 use crate::promapi::{Answer, MetricName, Query, QueryError, QueryFailure, Selector, Span};
 use crate::store::{Compressor, Condition, Decompressor, Label, Put, StoreError};
-use crate::time::UtcHour;
+use crate::time::{UtcHour, humanize};
 
 /// Between this clock and the source's. More would have hours exported that are not over, or not yet settled.
 const MOST_SKEW_SECONDS: i64 = 300;
@@ -33,32 +33,32 @@ pub(super) struct Failure {
 pub(super) enum FailureKind {
     /// It answered 200, and that was no whole answer.
     Partial,
-    /// It did not answer, or that it cannot.
+    /// Nothing about this metric: nobody answers or is let in, the clocks differ, the bucket takes nothing.
     Unanswered,
-    /// It refuses; or something else is the matter than the source.
+    /// It refuses this query.
     Other,
 }
 
 impl Failure {
-    pub(super) fn other(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Other, message: message.into() }
+    pub(super) fn unanswered(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Unanswered, message: message.into() }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::other(error.to_string())
+        Self::unanswered(error.to_string())
     }
 }
 
 /// What is at a key.
 pub(super) enum There {
     Nothing,
-    /// No answer of a Prometheus; its `ETag`.
+    /// No answer of a Prometheus, or one to another query; its `ETag`.
     Garbage(String),
     /// Stored by the same request.
     Same(Entry),
-    /// A whole answer that somebody else stored.
+    /// A whole answer that another tool stored, or one that may be bettered.
     Foreign(Entry),
 }
 
@@ -86,27 +86,27 @@ impl Endpoint {
         Asked::new(Selector::of(metric).promql(), self.config.mode, hour, self.config.step)
     }
 
-    /// Fetches and stores a metric. What is there stays, unless the answer is better.
-    pub(super) async fn fetch(&self, hour: UtcHour, metric: &MetricName, there: There) -> Result<Entry, Failure> {
+    /// Fetches and stores a metric. What is there stays, unless the answer is better. Without `patient` nothing is tried again.
+    pub(super) async fn fetch(&self, hour: UtcHour, metric: &MetricName, there: There, patient: bool) -> Result<Entry, Failure> {
+        self.hold.check(&self.prometheus.location())?;
         let span = match self.config.mode {
             Mode::Step => Span::steps(hour, self.config.step),
             Mode::Raw => Span::raw(hour),
         };
         let state = Mutex::new((Query::new(metric, span), Replaces::from(there)));
         let policy = RetryPolicy {
-            attempts: self.rules.max_retries + 1,
+            attempts: if patient { self.rules.max_retries + 1 } else { 1 },
             attempt_timeout: self.rules.deadline,
             total_timeout: self.rules.deadline,
             first_backoff: self.rules.retry_backoff,
         };
-        let timed_out = |attempts, took: Duration| Failure {
-            kind: FailureKind::Unanswered,
-            message: format!(
+        let timed_out = |attempts, took: Duration| {
+            Failure::unanswered(format!(
                 "{}: {metric}: not stored within the deadline of {} s ({attempts} attempts, {} s)",
                 self.prometheus.location(),
                 self.rules.deadline.as_secs(),
                 took.as_secs()
-            ),
+            ))
         };
         let start = Instant::now();
         let attempts = AtomicU32::new(0);
@@ -121,6 +121,7 @@ impl Endpoint {
                 let (query, replaces) = &mut *state.lock().await;
                 let fetched = self.attempt(hour, metric, query, replaces).await;
                 if let Err(Failed { error, retry }) = &fetched {
+                    self.hold.note(*retry, self.rules.deadline);
                     tracing::debug!(alias = self.config.alias, %hour, error = error.message, ?retry, "an attempt failed");
                 }
                 fetched
@@ -149,15 +150,9 @@ impl Endpoint {
         let mut compressor = Compressor::new(self.rules.compress).map_err(|error| never(error.to_string()))?;
         while let Some(chunk) = reading.next().await.map_err(|failed| self.refused(failed))? {
             digests.document(&chunk);
-            let written = if self.rules.compress.is_none() {
-                digests.stored(&chunk);
-                upload.write(&chunk).await
-            } else {
-                let packed = compressor.write(&chunk).map_err(|error| never(error.to_string()))?;
-                digests.stored(&packed);
-                upload.write(&packed).await
-            };
-            written.map_err(|error| never(error.to_string()))?;
+            let packed = compressor.write(&chunk).map_err(|error| never(error.to_string()))?;
+            digests.stored(&packed);
+            upload.write(&packed).await.map_err(|error| never(error.to_string()))?;
         }
         let answer = reading.finish().map_err(|failed| self.refused(failed))?;
         let rest = compressor.finish().map_err(|error| never(error.to_string()))?;
@@ -186,7 +181,7 @@ impl Endpoint {
                     there => {
                         *replaces = Replaces::from(there);
                         let message = format!("{key}: another writer was faster, and its answer is worse");
-                        Err(Failed { error: Failure::other(message), retry: Retry::Backoff })
+                        Err(Failed { error: Failure::unanswered(message), retry: Retry::Backoff })
                     }
                 }
             }
@@ -198,22 +193,21 @@ impl Endpoint {
         let key = self.config.keys.data(hour, metric);
         let Some(stored) = self.store.get(&key).await? else { return Ok(There::Nothing) };
         let asked = self.asked(hour, metric);
-        let same = stored.made_by.as_deref() == Some(asked.label().as_str());
         let etag = stored.etag.clone();
+        let same = match &stored.made_by {
+            Some(made_by) if *made_by != asked.label() => return Ok(There::Garbage(etag)),
+            made_by => made_by.is_some(),
+        };
         let (mut digests, mut scanner) = (Digests::new(self.rules.compress.is_some()), Scanner::default());
-        let mut decompressor = Decompressor::new(self.rules.compress).map_err(|error| Failure::other(error.to_string()))?;
+        let mut decompressor = Decompressor::new(self.rules.compress).map_err(|error| Failure::unanswered(error.to_string()))?;
         let mut garbage = false;
         let mut check = |chunk: &[u8]| {
             digests.stored(chunk);
-            let checked = if self.rules.compress.is_none() {
-                digests.document(chunk);
-                scanner.feed(chunk).map_err(|error| error.to_string())
-            } else {
-                decompressor.write(chunk).map_err(|error| error.to_string()).and_then(|plain| {
-                    digests.document(&plain);
-                    scanner.feed(&plain).map_err(|error| error.to_string())
-                })
-            };
+            let plain = decompressor.write(chunk).map_err(|error| error.to_string());
+            let checked = plain.and_then(|plain| {
+                digests.document(&plain);
+                scanner.feed(&plain).map_err(|error| error.to_string())
+            });
             garbage |= checked.is_err();
             checked
         };
@@ -238,14 +232,14 @@ impl Endpoint {
             QueryFailure::Status => Some("status"),
             QueryFailure::Malformed => Some("malformed"),
             QueryFailure::Truncated => Some("truncated"),
-            QueryFailure::Unavailable | QueryFailure::TooMuch(_) | QueryFailure::Refused => None,
+            QueryFailure::Unavailable | QueryFailure::NotLetIn | QueryFailure::TooMuch(_) | QueryFailure::Refused => None,
         };
         if let Some(reason) = reason {
             self.metrics.partial(reason);
         }
         let kind = match (reason, failed.error.kind) {
             (Some(_), _) => FailureKind::Partial,
-            (None, QueryFailure::Unavailable) => FailureKind::Unanswered,
+            (None, QueryFailure::Unavailable | QueryFailure::NotLetIn) => FailureKind::Unanswered,
             (None, _) => FailureKind::Other,
         };
         Failed { error: Failure { kind, message: failed.error.message }, retry: failed.retry }
@@ -254,7 +248,7 @@ impl Endpoint {
 
 /// What the store could not do after its own retries, and what no retry can mend.
 fn never(message: String) -> Failed<Failure> {
-    Failed { error: Failure::other(message), retry: Retry::Never }
+    Failed { error: Failure::unanswered(message), retry: Retry::Never }
 }
 
 /// No hour is exported that is not over for the source, or while one of the clocks is wrong.
@@ -268,6 +262,33 @@ fn check_clocks(source: Option<Timestamp>, now: Timestamp, hour: UtcHour) -> Res
         return Err(format!("at the source it is {source:.0}, and the hour {hour} is not over"));
     }
     Ok(())
+}
+
+/// A source that asks to be left alone for longer than a metric may take is left alone.
+#[derive(Debug, Default)]
+pub(super) struct Hold(std::sync::Mutex<Option<Instant>>);
+
+impl Hold {
+    fn note(&self, retry: Retry, deadline: Duration) {
+        if let Retry::After(wait) = retry
+            && wait >= deadline
+        {
+            // A day is enough for any server to come back.
+            *self.lock() = Some(Instant::now() + wait.min(Duration::from_secs(86_400)));
+        }
+    }
+
+    fn check(&self, location: &str) -> Result<(), Failure> {
+        let left = self.lock().map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            return Ok(());
+        }
+        Err(Failure::unanswered(format!("{location}: it asked to be left alone for another {}", humanize(left))))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 /// Counts and digests of a document and of the object that it is stored as.
@@ -307,6 +328,7 @@ impl Digests {
             infos: Vec::new(),
             marks: Vec::new(),
             etag: String::new(),
+            attempts: 1,
         };
         entry.note(answer);
         entry

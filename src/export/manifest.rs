@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::board::WindowState;
 use super::config::Mode;
 use crate::promapi::Answer;
 use crate::time::UtcHour;
@@ -91,6 +92,9 @@ pub(super) struct Entry {
     pub(super) marks: Vec<Mark>,
     /// Of the stored object.
     pub(super) etag: String,
+    /// Runs that fetched it.
+    #[serde(default)]
+    pub(super) attempts: u32,
 }
 
 /// Before compression.
@@ -138,6 +142,11 @@ impl Entry {
         let rank = |entry: &Self| (entry.series, entry.samples, entry.warnings.is_empty());
         let ((series, samples, whole), (their_series, their_samples, their_whole)) = (rank(self), rank(other));
         series >= their_series && samples >= their_samples && whole >= their_whole && rank(self) != rank(other)
+    }
+
+    /// True if it is suspect and has not been fetched often enough to be taken as it is.
+    pub(super) fn is_to_recheck(&self, recheck: u32) -> bool {
+        self.attempts <= recheck && self.marks.iter().any(|mark| *mark != Mark::Retention)
     }
 
     /// What an answer says of itself.
@@ -189,9 +198,32 @@ impl Manifest {
         self.state == ManifestState::Sealed
     }
 
-    /// True if all its metrics are there, and none has a series.
-    pub(super) fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.metrics.values().all(|entry| entry.series == 0)
+    /// Whether this is what it should be by its key.
+    pub(super) fn is_about(&self, alias: &str, hour: UtcHour) -> bool {
+        self.alias == alias && self.window.start == at(hour.start())
+    }
+
+    /// Where its window stands.
+    pub(super) fn window_state(&self) -> WindowState {
+        let empty = self.metrics.values().all(|entry| entry.series == 0);
+        match (self.is_sealed(), empty) {
+            (true, true) => WindowState::Empty,
+            (true, false) => WindowState::Sealed,
+            (false, _) => WindowState::Suspect,
+        }
+    }
+
+    /// What people should know of a window beside its state.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        let missing = self.missing.iter().map(|(metric, why)| format!("{metric}: {why}"));
+        let marked = self.metrics.iter().flat_map(|(metric, entry)| {
+            entry.marks.iter().map(move |mark| match mark {
+                Mark::Warnings => format!("{metric}: {}", entry.warnings.join("; ")),
+                Mark::Vanished => format!("{metric}: no series, where the window before has some"),
+                Mark::Retention => format!("{metric}: no series, and the source no longer keeps that time"),
+            })
+        });
+        missing.chain(marked).collect()
     }
 
     /// Decides whether it is done: nothing is missing, and nothing is suspect that is still to be fetched again.
@@ -199,17 +231,16 @@ impl Manifest {
         let mut marks: Vec<Mark> = self.metrics.values().flat_map(|entry| entry.marks.iter().copied()).collect();
         marks.sort_unstable();
         marks.dedup();
-        let to_recheck = marks.iter().any(|mark| *mark != Mark::Retention);
-        let patient = !to_recheck || self.attempts > recheck;
-        self.state = if self.missing.is_empty() && patient { ManifestState::Sealed } else { ManifestState::Suspect };
+        let settled = self.missing.is_empty() && !self.metrics.values().any(|entry| entry.is_to_recheck(recheck));
+        self.state = if settled { ManifestState::Sealed } else { ManifestState::Suspect };
         self.marks = marks;
     }
 
     /// Of each metric the better of what two writers know. Gives true if `theirs` said it all.
     pub(super) fn merge(&mut self, theirs: &Self, recheck: u32) -> bool {
         for (name, entry) in &theirs.metrics {
-            match self.metrics.get(name) {
-                Some(own) if !entry.is_better_than(own) => {}
+            match self.metrics.get_mut(name) {
+                Some(own) if !entry.is_better_than(own) => own.attempts = own.attempts.max(entry.attempts),
                 _ => {
                     self.metrics.insert(name.clone(), entry.clone());
                 }
@@ -251,6 +282,7 @@ pub(super) mod tests {
             infos: Vec::new(),
             marks: Vec::new(),
             etag: format!("{series}-{samples}-{warned}"),
+            attempts: 1,
         };
         let warnings = if warned { vec!["partial".to_owned()] } else { Vec::new() };
         entry.note(Answer { series, samples, warnings, ..Default::default() });
@@ -279,7 +311,7 @@ pub(super) mod tests {
     fn what_is_suspect_is_fetched_twice_more_and_then_sealed_with_the_mark() {
         let mut window = manifest(&[("up", entry(1, 2, true))]);
         for attempts in 1..=3 {
-            window.attempts = attempts;
+            window.metrics.values_mut().for_each(|entry| entry.attempts = attempts);
             window.judge(2);
             assert_eq!(window.is_sealed(), attempts == 3);
             assert_eq!(window.marks, [Mark::Warnings]);
@@ -287,8 +319,12 @@ pub(super) mod tests {
         window.missing.insert("down".into(), "503".into());
         window.judge(2);
         assert!(!window.is_sealed());
+        // A metric that came later has its own attempts.
+        window.missing.clear();
+        window.metrics.insert("later".into(), entry(1, 2, true));
+        window.judge(2);
+        assert!(!window.is_sealed());
         let mut whole = manifest(&[("up", entry(1, 2, false))]);
-        whole.attempts = 1;
         whole.judge(2);
         assert!(whole.is_sealed() && whole.marks.is_empty());
     }

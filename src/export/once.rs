@@ -74,7 +74,7 @@ pub async fn once(
         // On all cores.
         tokio::spawn(async move {
             let board = Board::new(endpoint.metrics.clone(), Some(watcher));
-            endpoint.run(&Mutex::new(Memory::default()), &board).await;
+            endpoint.run(&Mutex::new(Memory::default()), &board, false).await;
             (endpoint.config.alias.clone(), board.view())
         })
     });

@@ -85,9 +85,10 @@ pub(super) fn plan(
 ) -> Plan {
     let (oldest, until) = range(now, rules);
     let known = bucket.manifests().map(|(hour, manifest)| hour.min(UtcHour::containing(manifest.due_since)));
-    let older = bucket.has_older.then_some(oldest);
-    let since = known.chain(known_since).chain(older).min().unwrap_or(until.plus(1 - rules.hours_to_backfill));
-    let since = since.clamp(oldest, until);
+    let is_empty = bucket.manifests().next().is_none() && !bucket.has_older;
+    let at_first = if is_empty { until.plus(1 - rules.hours_to_backfill) } else { until };
+    let since = known.chain(known_since).chain(bucket.has_older.then_some(oldest)).min().unwrap_or(at_first);
+    let since = since.min(at_first).clamp(oldest, until);
     let mut due = Vec::new();
     for back in 0..=until.since(since) {
         let hour = until.plus(-back);
@@ -95,7 +96,8 @@ pub(super) fn plan(
             continue;
         }
         let manifest = bucket.manifest(hour);
-        let metrics: Vec<MetricName> = metrics.iter().filter(|metric| is_due(metric, manifest, recheck)).cloned().collect();
+        let metrics: Vec<MetricName> =
+            metrics.iter().filter(|metric| is_due(metric, manifest, recheck.then_some(rules.recheck))).cloned().collect();
         // A manifest may be left to be sealed although nothing is to be fetched for it.
         let unsealed = recheck && manifest.is_some_and(|manifest| !manifest.is_sealed());
         if !metrics.is_empty() || unsealed {
@@ -105,11 +107,12 @@ pub(super) fn plan(
     Plan { since, until, due }
 }
 
-fn is_due(metric: &MetricName, manifest: Option<&Manifest>, recheck: bool) -> bool {
+/// `recheck` is given in runs that fetch suspect answers again.
+fn is_due(metric: &MetricName, manifest: Option<&Manifest>, recheck: Option<u32>) -> bool {
     let Some(manifest) = manifest else { return true };
     match manifest.metrics.get(metric.as_str()) {
         None => true,
-        Some(entry) => recheck && manifest.state == ManifestState::Suspect && !entry.marks.is_empty(),
+        Some(entry) => manifest.state == ManifestState::Suspect && recheck.is_some_and(|runs| entry.is_to_recheck(runs)),
     }
 }
 

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Endpoint;
+use super::board::{Cell, WindowState};
 use super::fetch::{Failure, FailureKind, There};
-use super::manifest::{Manifest, Mark};
+use super::manifest::{Entry, Manifest, Mark};
 use super::metrics::Stage;
 use super::plan::{Before, Due, Found, before};
+use crate::promapi::MetricName;
 use crate::store::{Condition, Label, Put, StoreError};
 use crate::time::UtcHour;
 
@@ -37,24 +39,32 @@ impl Endpoint {
             Some((manifest, etag)) => (manifest.clone(), Some(etag.clone())),
             None => (Manifest::new(&self.config.alias, &self.prometheus.location(), due.hour, since), None),
         };
-        manifest.attempts += 1;
+        manifest.attempts = manifest.attempts.saturating_add(1);
+        // What is no longer asked for is no longer missing.
+        manifest.missing.retain(|name, _| self.config.metrics.iter().any(|metric| metric.as_str() == name));
         let mut draft = Draft { hour: due.hour, manifest, etag, fresh: BTreeSet::new(), failures: BTreeMap::new() };
         for metric in &due.metrics {
-            let listed = found.files.get(&self.config.keys.file(metric));
-            let there = match (draft.manifest.metrics.get(metric.as_str()), listed) {
-                (Some(entry), Some(etag)) if same(etag, &entry.etag) => Ok(There::Foreign(entry.clone())),
-                // Not the object that the manifest tells of: a process has ended between the two.
+            let known = draft.manifest.metrics.get(metric.as_str());
+            let attempts = known.map_or(0, |entry| entry.attempts);
+            let there = match (known, found.files.get(&self.config.keys.file(metric))) {
+                (Some(entry), Some(etag)) if self.is_of(entry, due.hour, metric) && same(etag, &entry.etag) => {
+                    Ok(There::Foreign(entry.clone()))
+                }
+                // Not the object that the manifest tells of: a process has ended between the two, or the configuration has changed.
                 (_, Some(_)) => self.read_back(due.hour, metric).await,
                 (_, None) => Ok(There::Nothing),
             };
+            // Who did not answer about one metric may not about the next: it is asked, and not again.
+            let patient = draft.failures.values().all(|failure| failure.kind != FailureKind::Unanswered);
             let fetched = match there {
                 Ok(There::Same(entry)) => Ok(entry),
-                Ok(there) => self.fetch(due.hour, metric, there).await,
+                Ok(there) => self.fetch(due.hour, metric, there, patient).await,
                 Err(failure) => Err(failure),
             };
             draft.manifest.missing.remove(metric.as_str());
             match fetched {
-                Ok(entry) => {
+                Ok(mut entry) => {
+                    entry.attempts = attempts.saturating_add(1);
                     draft.fresh.insert(metric.to_string());
                     draft.manifest.metrics.insert(metric.to_string(), entry);
                 }
@@ -66,18 +76,41 @@ impl Endpoint {
         draft
     }
 
-    /// Writes the manifest of a window that has been judged. Nothing is written where nothing was learned.
-    pub(super) async fn seal(&self, draft: Draft) -> Result<Manifest, Failure> {
+    /// Whether an entry is about the object and the query of the present configuration.
+    fn is_of(&self, entry: &Entry, hour: UtcHour, metric: &MetricName) -> bool {
+        entry.key == self.config.keys.data(hour, metric) && entry.query == self.asked(hour, metric)
+    }
+
+    /// Writes the manifest of a window that has been judged, and says where the window stands then.
+    pub(super) async fn seal(&self, draft: Draft) -> Cell {
+        let failures = draft.failures.clone();
+        let only_partial = failures.values().all(|failure| failure.kind == FailureKind::Partial);
+        let sealed = self.write_manifest(draft).await;
+        let (state, mut reasons) = match &sealed {
+            Ok(Some(manifest)) if failures.is_empty() => (manifest.window_state(), manifest.reasons()),
+            Ok(Some(manifest)) if only_partial => (WindowState::Suspect, manifest.reasons()),
+            Ok(Some(manifest)) => (WindowState::Failed, manifest.reasons()),
+            Ok(None) => (WindowState::Failed, Vec::new()),
+            Err(failure) => (WindowState::Failed, vec![failure.message.clone()]),
+        };
+        // Those that the manifest does not tell; one stands for all, since they are mostly the same.
+        let told = sealed.ok().flatten().map(|manifest| manifest.missing).unwrap_or_default();
+        let mut untold = failures.iter().filter(|(metric, _)| !told.contains_key(*metric)).map(|(_, failure)| &failure.message);
+        if let Some(first) = untold.next() {
+            let others = untold.count();
+            reasons.push(if others > 0 { format!("{first} (and {others} other metrics)") } else { first.clone() });
+        }
+        Cell { state, reasons, incomplete: !failures.is_empty() }
+    }
+
+    /// Nothing is written where nothing was learned.
+    async fn write_manifest(&self, draft: Draft) -> Result<Option<Manifest>, Failure> {
         let Draft { hour, mut manifest, mut etag, failures, fresh } = draft;
         let partial = failures.values().any(|failure| failure.kind == FailureKind::Partial);
-        if let Some(failure) = failures.values().next() {
-            // A window that was sealed stays so; and a source that did not answer has said nothing about the window.
-            let worth_noting = partial && !manifest.is_sealed();
-            if !worth_noting && (etag.is_none() || fresh.is_empty()) {
-                let others =
-                    if failures.len() > 1 { format!(" (and {} other metrics)", failures.len() - 1) } else { String::new() };
-                return Err(Failure::other(format!("{}{others}", failure.message)));
-            }
+        // A window that was sealed stays so; and a source that did not answer has said nothing about the window.
+        let worth_noting = partial && !manifest.is_sealed();
+        if !failures.is_empty() && !worth_noting && (etag.is_none() || fresh.is_empty()) {
+            return Ok(None);
         }
         if !manifest.is_sealed() {
             manifest.missing.extend(failures.iter().map(|(metric, failure)| (metric.clone(), failure.message.clone())));
@@ -93,17 +126,17 @@ impl Endpoint {
             let put = self.store.put(&key, Bytes::from(manifest.render()), &label, &condition).await?;
             self.metrics.stage(Stage::Seal, start.elapsed());
             if let Put::Done(_) = put {
-                return Ok(manifest);
+                return Ok(Some(manifest));
             }
             // Somebody else was here, or this was, and did not hear of it.
             match self.manifest(hour).await? {
                 ManifestRead::Nothing => {}
-                ManifestRead::Known(theirs, _) if manifest.merge(&theirs, self.rules.recheck) => return Ok(*theirs),
+                ManifestRead::Known(theirs, _) if manifest.merge(&theirs, self.rules.recheck) => return Ok(Some(*theirs)),
                 ManifestRead::Known(_, their_etag) => etag = Some(their_etag),
-                ManifestRead::Unreadable(message) => return Err(Failure::other(message)),
+                ManifestRead::Unreadable(message) => return Err(Failure::unanswered(message)),
             }
         }
-        Err(Failure::other(format!("{key}: other writers change it all the time")))
+        Err(Failure::unanswered(format!("{key}: other writers change it all the time")))
     }
 
     /// Has the manifest tell of the objects that are there now: another writer may have replaced one since it was written, and have died.
@@ -112,13 +145,18 @@ impl Endpoint {
         for metric in &self.config.metrics {
             let Some(entry) = manifest.metrics.get_mut(metric.as_str()) else { continue };
             let now = listed.iter().find(|object| object.key == entry.key);
-            if now.is_some_and(|object| same(&object.etag, &entry.etag)) {
+            if !self.is_of(entry, hour, metric) || now.is_some_and(|object| same(&object.etag, &entry.etag)) {
                 continue;
             }
             match self.read_back(hour, metric).await? {
-                There::Same(theirs) | There::Foreign(theirs) => *entry = theirs,
+                There::Same(theirs) | There::Foreign(theirs) => {
+                    let (marks, attempts) = (std::mem::take(&mut entry.marks), entry.attempts);
+                    *entry = Entry { attempts, ..theirs };
+                    let still = |mark: &Mark| *mark != Mark::Warnings && entry.series == 0;
+                    entry.marks.extend(marks.into_iter().filter(still));
+                }
                 There::Nothing | There::Garbage(_) => {
-                    return Err(Failure::other(format!("{}: it was removed or spoilt just now", entry.key)));
+                    return Err(Failure::unanswered(format!("{}: it was removed or spoilt just now", entry.key)));
                 }
             }
         }
@@ -131,6 +169,9 @@ impl Endpoint {
         let Some(stored) = self.store.get(&key).await? else { return Ok(ManifestRead::Nothing) };
         let etag = stored.etag.clone();
         Ok(match Manifest::parse(&stored.bytes().await?) {
+            Ok(manifest) if !manifest.is_about(&self.config.alias, hour) => ManifestRead::Unreadable(format!(
+                "{key}: it is about another endpoint or hour; it is left alone, and so is its hour"
+            )),
             Ok(manifest) => ManifestRead::Known(Box::new(manifest), etag),
             Err(why) => ManifestRead::Unreadable(format!("{key}: {why}; it is left alone, and so is its hour")),
         })
@@ -171,11 +212,10 @@ impl Draft {
 
     /// Notes the judgement. With `beyond_retention` nothing can be expected of the source any more.
     pub(super) fn mark(&mut self, vanished: &[String], beyond_retention: bool) {
-        let empty = self.is_empty();
         for metric in &self.fresh {
             let Some(entry) = self.manifest.metrics.get_mut(metric) else { continue };
             entry.marks.retain(|mark| *mark == Mark::Warnings);
-            if empty && beyond_retention {
+            if entry.series == 0 && beyond_retention {
                 entry.marks.push(Mark::Retention);
             } else if vanished.contains(metric) {
                 entry.marks.push(Mark::Vanished);
@@ -183,16 +223,15 @@ impl Draft {
         }
     }
 
-    /// True if nothing that was asked of the source was answered.
-    pub(super) fn is_unanswered(&self) -> bool {
-        !self.failures.is_empty()
-            && self.fresh.is_empty()
-            && self.failures.values().all(|failure| failure.kind == FailureKind::Unanswered)
+    /// The metrics about which the source said nothing, if it said nothing about any.
+    pub(super) fn unanswered(&self) -> Option<impl Iterator<Item = &String>> {
+        let silent = self.failures.values().all(|failure| failure.kind == FailureKind::Unanswered);
+        (silent && self.fresh.is_empty() && !self.failures.is_empty()).then(|| self.failures.keys())
     }
 
-    /// True if it has all its metrics and none has a series.
-    pub(super) fn is_empty(&self) -> bool {
-        self.failures.is_empty() && self.manifest.is_empty()
+    /// True if a metric that has just been fetched has no series.
+    pub(super) fn has_fresh_without_series(&self) -> bool {
+        self.fresh.iter().any(|metric| self.manifest.metrics.get(metric).is_some_and(|entry| entry.series == 0))
     }
 
     /// Series by metric.
@@ -203,19 +242,4 @@ impl Draft {
 
 pub(super) fn series(manifest: &Manifest) -> BTreeMap<String, u64> {
     manifest.metrics.iter().map(|(name, entry)| (name.clone(), entry.series)).collect()
-}
-
-/// What people should know of a window beside its state.
-pub(super) fn reasons(manifest: &Manifest) -> Vec<String> {
-    let mut reasons: Vec<String> = manifest.missing.iter().map(|(metric, why)| format!("{metric}: {why}")).collect();
-    for (metric, entry) in &manifest.metrics {
-        for mark in &entry.marks {
-            reasons.push(match mark {
-                Mark::Warnings => format!("{metric}: {}", entry.warnings.join("; ")),
-                Mark::Vanished => format!("{metric}: no series, where the window before has some"),
-                Mark::Retention => format!("{metric}: no series, and the source no longer keeps that time"),
-            });
-        }
-    }
-    reasons
 }

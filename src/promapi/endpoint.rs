@@ -119,7 +119,7 @@ impl Address {
             return Err(EndpointError::Url);
         }
         let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let user = (!base.username().is_empty()).then(|| BasicAuth {
+        let user = (!base.username().is_empty() || base.password().is_some()).then(|| BasicAuth {
             username: Some(decoded(base.username())),
             password: Some(decoded(base.password().unwrap_or_default()).into()),
             password_file: None,

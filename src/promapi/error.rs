@@ -28,7 +28,9 @@ pub enum QueryFailure {
     Truncated,
     /// Too much for one query: the server gave up by time or by number of samples, so parts of it may succeed.
     TooMuch(Limit),
-    /// The server will not answer this, however often it is asked: 4xx.
+    /// The server lets nobody in, or is another one: 401, 403, 404, redirects.
+    NotLetIn,
+    /// The server will not answer this, however often it is asked: other 4xx.
     Refused,
 }
 
@@ -49,7 +51,7 @@ impl QueryError {
     /// Whether the same query may succeed when it is asked again at once.
     pub(super) fn retry(&self, after: Option<Duration>) -> Retry {
         match (self.kind, after) {
-            (QueryFailure::TooMuch(_) | QueryFailure::Refused, _) => Retry::Never,
+            (QueryFailure::TooMuch(_) | QueryFailure::NotLetIn | QueryFailure::Refused, _) => Retry::Never,
             (_, Some(after)) => Retry::After(after),
             (_, None) => Retry::Backoff,
         }
@@ -87,10 +89,7 @@ pub(super) fn refused(code: http::StatusCode, location: Option<&str>, body: &[u8
     let told = told(&answer).unwrap_or_else(|| first_line(body));
     let kind = kind(code, &answer);
     let hint = match code.as_u16() {
-        300..=399 => format!(
-            "; redirects are not followed{}",
-            location.map(|to| format!(", and this one leads to {to}")).unwrap_or_default()
-        ),
+        300..=399 => format!("; redirects are not followed{}", location.and_then(leads_to).unwrap_or_default()),
         401 | 403 => "; check the authentication of the endpoint".to_owned(),
         404 => "; check the path of the endpoint's URL".to_owned(),
         _ => String::new(),
@@ -103,14 +102,32 @@ pub(super) fn refused(code: http::StatusCode, location: Option<&str>, body: &[u8
 fn kind(code: http::StatusCode, answer: &Answer) -> QueryFailure {
     let says = |text: &str| answer.error.contains(text);
     match (answer.error_type.as_str(), code.as_u16()) {
+        // The server is busy with other queries; more of them would not help.
+        ("timeout", _) if says("query queue") => QueryFailure::Unavailable,
         ("timeout", _) => QueryFailure::TooMuch(Limit::Work),
         ("bad_data", _) if says("exceeded maximum resolution") => QueryFailure::TooMuch(Limit::Resolution),
         ("execution" | "too_many_samples", _) if says("too many samples") || says("limit") || says("exceed") => {
             QueryFailure::TooMuch(Limit::Work)
         }
+        // VictoriaMetrics has the code for a type.
+        (_, 422) if says("too many samples") || says("limit") || says("exceed") => QueryFailure::TooMuch(Limit::Work),
         (_, 429 | 408 | 500..) => QueryFailure::Unavailable,
+        (_, 300..=399 | 401 | 403 | 404) => QueryFailure::NotLetIn,
         _ => QueryFailure::Refused,
     }
+}
+
+/// Without parameters, among which a secret may be.
+fn leads_to(location: &str) -> Option<String> {
+    let told = match url::Url::parse(location) {
+        Ok(mut url) => {
+            url.set_query(None);
+            let _ = (url.set_username(""), url.set_password(None));
+            url.to_string()
+        }
+        Err(_) => location.split('?').next()?.to_owned(),
+    };
+    Some(format!(", and this one leads to {told}"))
 }
 
 fn told(answer: &Answer) -> Option<String> {
@@ -156,8 +173,10 @@ mod tests {
             (503, prometheus("unavailable", "starting"), QueryFailure::Unavailable),
             (429, "slow down".into(), QueryFailure::Unavailable),
             (502, "<html>Bad Gateway</html>".into(), QueryFailure::Unavailable),
-            (401, String::new(), QueryFailure::Refused),
-            (302, String::new(), QueryFailure::Refused),
+            (401, String::new(), QueryFailure::NotLetIn),
+            (503, prometheus("timeout", "query timed out in query queue"), QueryFailure::Unavailable),
+            (422, prometheus("422", "too many samples"), QueryFailure::TooMuch(Limit::Work)),
+            (302, String::new(), QueryFailure::NotLetIn),
         ] {
             let error = of(code, &body);
             assert_eq!(error.kind, kind, "{code} {body}");

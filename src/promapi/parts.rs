@@ -34,13 +34,22 @@ const MOST_LABELS: usize = 40;
 pub struct Query {
     span: Span,
     /// What is asked for; more than one after the server has found the whole too much.
-    parts: Vec<(Selector, Span)>,
+    parts: Vec<Part>,
+}
+
+/// A part of a query.
+#[derive(Debug, Clone)]
+struct Part {
+    selector: Selector,
+    span: Span,
+    /// How often it was cut.
+    depth: u32,
 }
 
 impl Query {
     /// All series of a metric.
     pub fn new(name: &MetricName, span: Span) -> Self {
-        Self { span, parts: vec![(Selector::of(name), span)] }
+        Self { span, parts: vec![Part { selector: Selector::of(name), span, depth: 0 }] }
     }
 
     /// Asks, in parts if need be; another attempt begins with the parts of the last one.
@@ -50,16 +59,16 @@ impl Query {
     pub async fn ask(&mut self, prometheus: &Prometheus) -> Attempt<Reading> {
         let mut open = Vec::new();
         let mut place = 0;
-        while let Some((selector, span)) = self.parts.get(place).cloned() {
-            let (path, parameters) = span.request(&selector);
+        while let Some(part) = self.parts.get(place).cloned() {
+            let (path, parameters) = part.span.request(&part.selector);
             match prometheus.open(path, &prometheus.with_timeout(parameters)).await {
                 Ok(response) => {
-                    open.push((response, span));
+                    open.push((response, part.span));
                     place += 1;
                 }
                 Err(failed) => {
                     let QueryFailure::TooMuch(limit) = failed.error.kind else { return Err(failed) };
-                    let (one, other) = prometheus.cut(&selector, span, limit, self.parts.len(), &failed.error).await?;
+                    let (one, other) = prometheus.cut(&part, limit, self.parts.len(), &failed.error).await?;
                     self.parts.splice(place..=place, [one, other]);
                 }
             }
@@ -68,8 +77,8 @@ impl Query {
     }
 
     fn read(&self, mut open: Vec<(reqwest::Response, Span)>, address: &Address) -> Reading {
-        let date = open.first().and_then(|(response, _)| date(response.headers()));
-        let promql = self.parts[0].0.promql();
+        let date = open.last().and_then(|(response, _)| date(response.headers()));
+        let promql = self.parts[0].selector.promql();
         let place = format!("{address}: {}", promql.chars().take(100).collect::<String>());
         if let (Span::Steps { .. }, 1) = (self.span, open.len()) {
             let (response, _) = open.remove(0);
@@ -88,15 +97,8 @@ impl Prometheus {
         parameters
     }
 
-    /// Two parts of a query that leave nothing out.
-    async fn cut(
-        &self,
-        selector: &Selector,
-        span: Span,
-        limit: Limit,
-        parts: usize,
-        error: &QueryError,
-    ) -> Attempt<((Selector, Span), (Selector, Span))> {
+    /// Two parts of a part that leave nothing out: by time, and where that has not helped twice, by a label.
+    async fn cut(&self, part: &Part, limit: Limit, parts: usize, error: &QueryError) -> Attempt<(Part, Part)> {
         let give_up = |why: &str| {
             let message = format!("{}; {why}", error.message);
             Failed { error: QueryError { message, ..error.clone() }, retry: Retry::Never }
@@ -104,21 +106,34 @@ impl Prometheus {
         if parts >= MOST_PARTS {
             return Err(give_up(&format!("asking in {parts} parts was of no use")));
         }
-        if let Some((earlier, later)) = span.halves() {
-            return Ok(((selector.clone(), earlier), (selector.clone(), later)));
-        }
-        if limit == Limit::Resolution {
-            return Err(give_up("and it is a single step"));
-        }
-        let halves = match selector.halves() {
-            Some(halves) => Some(halves),
-            None => {
-                let label = self.label_to_cut_by(selector, span).await?;
-                label.and_then(|(label, values)| selector.clone().sliced(label, values).halves())
-            }
+        let depth = part.depth + 1;
+        let half = |span| Part { span, depth, ..part.clone() };
+        let by_time = part.span.halves().map(|(earlier, later)| (half(earlier), half(later)));
+        let time_has_not_helped = part.depth >= 2 && part.depth.is_multiple_of(2);
+        let by_label = match (limit, &by_time) {
+            (Limit::Resolution, _) => return by_time.ok_or_else(|| give_up("and it is a single step")),
+            (Limit::Work, Some(_)) if !time_has_not_helped => None,
+            (Limit::Work, _) => Some(self.cut_by_label(part).await),
         };
-        let (one, other) = halves.ok_or_else(|| give_up("and there is no label to ask for parts by"))?;
-        Ok(((one, span), (other, span)))
+        match (by_label, by_time) {
+            (Some(Ok(Some((one, other)))), _) => {
+                let slice = |selector| Part { selector, span: part.span, depth };
+                Ok((slice(one), slice(other)))
+            }
+            (_, Some(halves)) => Ok(halves),
+            (Some(Err(failed)), None) => {
+                Err(give_up(&format!("and the labels to ask for parts by could not be had: {}", failed.error.message)))
+            }
+            _ => Err(give_up("and there is no label to ask for parts by")),
+        }
+    }
+
+    async fn cut_by_label(&self, part: &Part) -> Attempt<Option<(Selector, Selector)>> {
+        if let Some(halves) = part.selector.halves() {
+            return Ok(Some(halves));
+        }
+        let label = self.label_to_cut_by(&part.selector, part.span).await?;
+        Ok(label.and_then(|(label, values)| part.selector.clone().sliced(label, values).halves()))
     }
 
     /// The label with the most values that are not too many, else any that has several.

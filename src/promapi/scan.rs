@@ -13,7 +13,7 @@ use self::text::{Capture, Utf8};
 
 /// Answers nest six levels deep, native histograms two more.
 const DEEPEST: usize = 32;
-/// Warnings and infos kept of an answer; the rest is counted.
+/// Warnings and infos kept of an answer.
 const MOST_NOTES: usize = 20;
 
 /// What an answer says of itself.

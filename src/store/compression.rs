@@ -1,5 +1,6 @@
 //! Objects in compressed form, written and read piece by piece.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use flate2::write::{GzDecoder, GzEncoder};
@@ -32,7 +33,7 @@ impl Compression {
 /// Compresses, or passes on.
 pub enum Compressor {
     /// As it is.
-    None(Vec<u8>),
+    None,
     /// RFC 1952.
     Gzip(GzEncoder<Vec<u8>>),
     /// RFC 8878.
@@ -46,7 +47,7 @@ impl Compressor {
     /// When there is no memory for it.
     pub fn new(compression: Option<Compression>) -> std::io::Result<Self> {
         Ok(match compression {
-            None => Self::None(Vec::new()),
+            None => Self::None,
             Some(Compression::Gzip) => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
             Some(Compression::Zstd) => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
         })
@@ -56,12 +57,9 @@ impl Compressor {
     ///
     /// # Errors
     /// None with memory as its sink.
-    pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    pub fn write<'a>(&mut self, bytes: &'a [u8]) -> std::io::Result<Cow<'a, [u8]>> {
         let out = match self {
-            Self::None(out) => {
-                out.extend_from_slice(bytes);
-                out
-            }
+            Self::None => return Ok(bytes.into()),
             Self::Gzip(encoder) => {
                 encoder.write_all(bytes)?;
                 encoder.get_mut()
@@ -71,7 +69,7 @@ impl Compressor {
                 encoder.get_mut()
             }
         };
-        Ok(std::mem::take(out))
+        Ok(std::mem::take(out).into())
     }
 
     /// The rest.
@@ -80,7 +78,7 @@ impl Compressor {
     /// None with memory as its sink.
     pub fn finish(self) -> std::io::Result<Vec<u8>> {
         match self {
-            Self::None(out) => Ok(out),
+            Self::None => Ok(Vec::new()),
             Self::Gzip(encoder) => encoder.finish(),
             Self::Zstd(encoder) => encoder.finish(),
         }
@@ -114,20 +112,21 @@ impl Decompressor {
     ///
     /// # Errors
     /// When they are damaged.
-    pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-        match self {
-            Self::None => Ok(bytes.to_vec()),
+    pub fn write<'a>(&mut self, bytes: &'a [u8]) -> std::io::Result<Cow<'a, [u8]>> {
+        let out = match self {
+            Self::None => return Ok(bytes.into()),
             Self::Gzip(decoder) => {
                 decoder.write_all(bytes)?;
                 decoder.flush()?;
-                Ok(std::mem::take(decoder.get_mut()))
+                decoder.get_mut()
             }
             Self::Zstd(decoder) => {
                 decoder.write_all(bytes)?;
                 decoder.flush()?;
-                Ok(std::mem::take(decoder.get_mut()))
+                decoder.get_mut()
             }
-        }
+        };
+        Ok(std::mem::take(out).into())
     }
 
     /// The rest.
@@ -155,11 +154,13 @@ mod tests {
         let text: Vec<u8> = (0..300_000_u32).flat_map(|number| (number % 977).to_string().into_bytes()).collect();
         for compression in [None, Some(Compression::Gzip), Some(Compression::Zstd)] {
             let mut compressor = Compressor::new(compression).unwrap();
-            let mut packed: Vec<u8> = text.chunks(10_007).flat_map(|piece| compressor.write(piece).unwrap()).collect();
+            let mut packed: Vec<u8> =
+                text.chunks(10_007).flat_map(|piece| compressor.write(piece).unwrap().into_owned()).collect();
             packed.extend(compressor.finish().unwrap());
             assert!(compression.is_none() || packed.len() * 2 < text.len());
             let mut decompressor = Decompressor::new(compression).unwrap();
-            let mut plain: Vec<u8> = packed.chunks(4_099).flat_map(|piece| decompressor.write(piece).unwrap()).collect();
+            let mut plain: Vec<u8> =
+                packed.chunks(4_099).flat_map(|piece| decompressor.write(piece).unwrap().into_owned()).collect();
             plain.extend(decompressor.finish().unwrap());
             assert!(plain == text, "{compression:?}");
         }

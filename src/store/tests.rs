@@ -116,3 +116,34 @@ async fn what_the_server_says_is_told_in_a_line() {
     assert!(error.starts_with("k: AccessDenied"), "{error}");
     assert!(!error.contains(['\n', '<']), "{error}");
 }
+
+/// The bucket is in another region than the environment says, and tells it to anybody who asks.
+#[tokio::test]
+async fn the_region_that_a_bucket_names_is_followed() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move {
+        let mut heads = Vec::new();
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 8_192];
+            let length = stream.read(&mut head).await.unwrap();
+            heads.push(String::from_utf8_lossy(&head[..length]).into_owned());
+            let answer =
+                "HTTP/1.1 403 Forbidden\r\nx-amz-bucket-region: eu-west-3\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        heads
+    });
+    let options = S3Options {
+        endpoint: Some(endpoint),
+        region_hint: Some("us-east-1".into()),
+        access_key_id: Some("id".into()),
+        secret_access_key: Some("key".into()),
+        ..Default::default()
+    };
+    assert!(Store::open(&options, "exports").unwrap().list("folder").await.is_err());
+    let heads = served.await.unwrap();
+    assert!(heads[0].starts_with("HEAD /exports ") && heads[1].contains("/eu-west-3/s3/aws4_request"), "{heads:?}");
+}

@@ -67,7 +67,7 @@ impl Upload {
             Some(parts) => parts,
             none => {
                 let options = PutMultipartOptions { attributes: self.store.attributes(&self.label), ..Default::default() };
-                let begun = self.store.inner.put_multipart_opts(&path(&self.key)?, options).await;
+                let begun = self.store.objects().await.put_multipart_opts(&path(&self.key)?, options).await;
                 none.insert(begun.map_err(|error| told(&self.key, &error))?)
             }
         };

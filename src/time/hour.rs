@@ -1,14 +1,12 @@
 //! UTC hours: the half-open windows `[start, start + 1 h)` that exports are cut into.
 
 use std::fmt;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// Length of a window.
-pub const HOUR: Duration = Duration::from_secs(3_600);
+/// Of an hour.
 const SECONDS: i64 = 3_600;
 
 /// A UTC hour, counted from 1970. POSIX time has no leap seconds, so each has 3,600.

@@ -164,6 +164,6 @@ async fn a_large_answer_replaces_and_is_replaced() {
         assert_eq!((&manifest["state"], &manifest["metrics"]["a"]["series"]), (&"suspect".into(), &series.into()));
     }
     world.prometheus.clear_faults();
-    world.export_all(&["--hours-to-backfill=1"]).await;
+    world.export_all(&["--hours-to-backfill=1", "--recheck=9"]).await;
     world.verify_sealed(1);
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support;
 
 pub const HOUR: i64 = 3_600;
-const BUCKET: &str = "exported";
+pub const BUCKET: &str = "exported";
 /// The endpoint that every world has.
 pub const ALIAS: &str = "prod";
 

@@ -80,7 +80,7 @@ fn what_is_wrong_is_told_in_one_line_that_names_it() {
         ("", "not a JSON object"),
         ("[]", "not a JSON object"),
         ("{\"a\": 1}", "something else than a URL"),
-        ("{\"a\": \"http://x\"", "JSON object of aliases"),
+        ("{\"a\": \"http://x\"", "cannot be read as aliases"),
         ("{\"a\":\"http://user:hunter2@x\",\"a\":\"http://y\"}", "the alias `a` is given twice"),
         ("{\"a\":{\"hunter2\":\"x\"}}", "something else than a URL"),
     ] {

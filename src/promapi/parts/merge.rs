@@ -16,6 +16,8 @@ use crate::http::{Failed, Retry};
 const LARGEST_SERIES: usize = 16 << 20;
 /// Series are handed on in pieces of about this size.
 const PIECE: usize = 64 << 10;
+/// Bytes of a part that are read at a time: its series take several times as much in memory.
+const SIP: usize = 8 << 10;
 
 /// The answer that parts make together.
 pub(super) struct Merge {
@@ -115,6 +117,8 @@ struct Part {
     body: Body,
     span: Span,
     scanner: Option<Scanner>,
+    /// Received and not yet read.
+    received: Bytes,
     /// Read and not yet handed on.
     series: VecDeque<Series>,
     /// The beginning of a series.
@@ -131,6 +135,7 @@ impl Part {
             body,
             span,
             scanner: Some(Scanner::default()),
+            received: Bytes::new(),
             series: VecDeque::new(),
             begun: None,
             must_be_sorted: false,
@@ -144,11 +149,15 @@ impl Part {
         while self.series.is_empty()
             && let Some(scanner) = &mut self.scanner
         {
-            let Some(chunk) = self.body.next().await? else {
-                let scanner = self.scanner.take().unwrap_or_default();
-                self.answer = Some(whole_answer(scanner, &self.body.place)?);
-                return Ok(());
-            };
+            if self.received.is_empty() {
+                let Some(chunk) = self.body.next().await? else {
+                    let scanner = self.scanner.take().unwrap_or_default();
+                    self.answer = Some(whole_answer(scanner, &self.body.place)?);
+                    return Ok(());
+                };
+                self.received = chunk;
+            }
+            let chunk = self.received.split_to(self.received.len().min(SIP));
             let mut boundaries = Vec::new();
             let fed = scanner.feed_marking(&chunk, |boundary| boundaries.push(boundary));
             fed.map_err(|error| failed(error::malformed(&error, &self.body.place)))?;

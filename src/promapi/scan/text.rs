@@ -74,8 +74,9 @@ impl Capture {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        if self.on && self.raw.len() < MOST_KEPT {
-            self.raw.extend_from_slice(bytes);
+        if self.on {
+            let room = MOST_KEPT.saturating_sub(self.raw.len());
+            self.raw.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }
 
