@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{HeaderMap, Method, StatusCode, header};
+use jiff::Timestamp;
 use prometheus::IntCounter;
 use url::Url;
 
@@ -99,12 +100,21 @@ impl Prometheus {
         told.split(" or ").find_map(prometheus_duration)
     }
 
-    /// Asks for nothing in particular, to see that it answers.
+    /// Asks for nothing in particular, to see that it answers, and as a Prometheus does. Gives its time.
     ///
     /// # Errors
     /// With what it answered.
-    pub async fn probe(&self) -> Result<(), QueryError> {
-        self.small("query", &[("query", "vector(1)".to_owned())]).await.map(|_| ()).map_err(|failed| failed.error)
+    pub async fn probe(&self) -> Result<Option<Timestamp>, QueryError> {
+        let response = self.open("query", &[("query", "vector(1)".to_owned())]).await.map_err(|failed| failed.error)?;
+        let (date, place) = (parts::date(response.headers()), self.place("query"));
+        let body = client::read_body(response, MOST_SMALL).await;
+        let body = body.map_err(|error| unavailable(&place, &error.to_string(), None).error)?;
+        let answer = scan::whole(&body).map_err(|error| error::malformed(&error, &place))?;
+        if answer.status == "success" {
+            Ok(date)
+        } else {
+            Err(QueryError::new(QueryFailure::Status, format!("{place}: {}", answer.error)))
+        }
     }
 
     /// A whole answer of moderate size.

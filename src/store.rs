@@ -24,6 +24,8 @@ pub use self::upload::Upload;
 use crate::aws::{self, BucketAddress, Endpoint, S3Options, S3OptionsError};
 use crate::http::{self as client, chain};
 
+/// For a listing of a day or less; it is not large.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for the next bytes of an object.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Attempts at a conditional put whose answer was lost.
@@ -159,7 +161,8 @@ impl Store {
             .await
             .list(Some(&path))
             .map_ok(|meta| Listed { key: meta.location.as_ref().to_owned(), etag: meta.e_tag.unwrap_or_default() });
-        listed.try_collect().await.map_err(|error| told(folder, &error))
+        let Ok(listed) = timeout(LIST_TIMEOUT, listed.try_collect()).await else { return Err(stalled(folder)) };
+        listed.map_err(|error| told(folder, &error))
     }
 
     /// The names of the folders directly below a folder.
@@ -231,7 +234,7 @@ impl Store {
                     attempt += 1;
                     tokio::time::sleep(client::jitter(client::FIRST_BACKOFF)).await;
                 }
-                Err(error) => return Err(told(key, &error)),
+                Err(error) => return Err(StoreError(format!("cannot write {}", told(key, &error)))),
             }
         }
     }
@@ -266,7 +269,7 @@ fn attributes(label: &Label) -> Attributes {
 }
 
 fn stalled(key: &str) -> StoreError {
-    StoreError(format!("{key}: the object stopped in the middle, or never came"))
+    StoreError(format!("{key}: the server does not answer, or stopped in the middle"))
 }
 
 /// A key as it is, where `Path::from` would escape letters beyond ASCII.

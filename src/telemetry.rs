@@ -32,7 +32,11 @@ pub enum LogFormat {
 /// When `filter` is not of `RUST_LOG`'s grammar, or logging has been started before.
 pub fn init_logging(format: LogFormat, debug: bool, filter: Option<&str>) -> anyhow::Result<()> {
     // What kube's client logs, the watch logs again with its reason.
-    let default = if debug { "info,kube_client=off,kube_s3_exporter=debug" } else { "info,kube_client=off,kube_runtime=off" };
+    let default = if debug {
+        "info,object_store=warn,kube_client=off,kube_s3_exporter=debug"
+    } else {
+        "info,object_store=warn,kube_client=off,kube_runtime=off"
+    };
     let filter = filter.filter(|filter| !filter.trim().is_empty()).unwrap_or(default);
     let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("RUST_LOG `{filter}` cannot be read: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);

@@ -52,7 +52,7 @@ pub(super) async fn export(command: ExportCommand) -> Result<(), Failure> {
     summary.table.lines().for_each(say);
     match summary.outcome {
         Outcome::Complete => Ok(()),
-        Outcome::Missing => Err(Failure::Runtime(anyhow!("the export is not complete; see the table"))),
+        Outcome::Missing => Err(Failure::Runtime(anyhow!("the export is not complete: {}", summary.missing))),
     }
 }
 

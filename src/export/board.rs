@@ -100,7 +100,8 @@ impl Board {
                     Some(manifest) => manifest.window_state(),
                     None => WindowState::Pending,
                 };
-                (hour, Cell { state, reasons: manifest.map(Manifest::reasons).unwrap_or_default(), incomplete: false })
+                let incomplete = manifest.is_some_and(|manifest| !manifest.missing.is_empty());
+                (hour, Cell { state, reasons: manifest.map(Manifest::reasons).unwrap_or_default(), incomplete })
             })
             .collect();
         view.plan = Some(plan.clone());

@@ -253,15 +253,25 @@ fn never(message: String) -> Failed<Failure> {
 
 /// No hour is exported that is not over for the source, or while one of the clocks is wrong.
 fn check_clocks(source: Option<Timestamp>, now: Timestamp, hour: UtcHour) -> Result<(), String> {
+    check_skew(source, now)?;
+    match source {
+        Some(source) if source.as_second() < hour.end() => {
+            Err(format!("at the source it is {source:.0}, and the hour {hour} is not over"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether both clocks agree well enough.
+pub(super) fn check_skew(source: Option<Timestamp>, now: Timestamp) -> Result<(), String> {
     let Some(source) = source else { return Ok(()) };
-    let skew = now.as_second() - source.as_second();
-    if skew.abs() > MOST_SKEW_SECONDS {
-        return Err(format!("the clocks differ: it is {now:.0} here and {source:.0} at the source"));
+    if (now.as_second() - source.as_second()).abs() <= MOST_SKEW_SECONDS {
+        return Ok(());
     }
-    if source.as_second() < hour.end() {
-        return Err(format!("at the source it is {source:.0}, and the hour {hour} is not over"));
-    }
-    Ok(())
+    let within = humanize(Duration::from_secs(MOST_SKEW_SECONDS.unsigned_abs()));
+    Err(format!(
+        "the clocks differ: it is {now:.0} here and {source:.0} at the source; nothing is exported until they agree within {within}"
+    ))
 }
 
 /// A source that asks to be left alone for longer than a metric may take is left alone.

@@ -219,7 +219,7 @@ impl Manifest {
         let marked = self.metrics.iter().flat_map(|(metric, entry)| {
             entry.marks.iter().map(move |mark| match mark {
                 Mark::Warnings => format!("{metric}: {}", entry.warnings.join("; ")),
-                Mark::Vanished => format!("{metric}: no series, where the window before has some"),
+                Mark::Vanished => format!("{metric}: no series, where the hour before has some"),
                 Mark::Retention => format!("{metric}: no series, and the source no longer keeps that time"),
             })
         });

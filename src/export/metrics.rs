@@ -96,7 +96,7 @@ impl ExportMetrics {
             )?,
             sealed_until: gauge(
                 "sealed_until_timestamp_seconds",
-                "End of the last sealed hour without a gap before it, in seconds since the Unix epoch; absent before the bucket has been read.",
+                "Until when nothing is missing: end of the last sealed hour without a gap before it, or the beginning of what is due, in seconds since the Unix epoch; absent before the bucket has been read.",
             )?,
             due_until: gauge(
                 "due_until_timestamp_seconds",

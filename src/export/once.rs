@@ -8,6 +8,7 @@ use prometheus::Registry;
 
 use super::board::{Board, Cell, View, WindowState};
 use super::config::ExportConfig;
+use super::fetch;
 use super::plan::Plan;
 use super::run::Memory;
 use super::status::name;
@@ -46,6 +47,8 @@ pub enum Outcome {
 pub struct Summary {
     /// Whether anything is missing.
     pub outcome: Outcome,
+    /// What is missing, in a line; nothing if nothing is.
+    pub missing: String,
     /// A table for people.
     pub table: String,
 }
@@ -109,15 +112,18 @@ pub async fn check(config: ExportConfig, clock: &Clock) -> anyhow::Result<Vec<Re
     if let Some(Opened { endpoint, .. }) = opened.first() {
         let location = endpoint.store.location();
         lines.push(match endpoint.preview().await {
-            Ok(_) => Ok(format!("export bucket: it can be listed at {location}")),
-            Err(error) => Err(format!("export bucket {location}: {error}")),
+            Ok(_) => Ok(format!("export bucket: it can be listed at {location}; whether it can be written was not tried")),
+            Err(error) => Err(format!("export bucket: {error}")),
         });
     }
     for Opened { endpoint, .. } in opened {
         let (alias, location) = (&endpoint.config.alias, endpoint.prometheus.location());
         let tried = tokio::time::timeout(endpoint.rules.timeout.max(Duration::from_secs(1)), endpoint.prometheus.probe()).await;
         lines.push(match tried {
-            Ok(Ok(())) => Ok(format!("export endpoint `{alias}`: {location} answers queries")),
+            Ok(Ok(date)) => match fetch::check_skew(date, endpoint.clock.now()) {
+                Ok(()) => Ok(format!("export endpoint `{alias}`: {location} answers queries")),
+                Err(why) => Err(format!("export endpoint `{alias}`: {location}: {why}")),
+            },
             Ok(Err(error)) => Err(format!("export endpoint `{alias}`: {error}")),
             Err(_) => Err(format!("export endpoint `{alias}`: {location}: no answer in time")),
         });
@@ -142,13 +148,17 @@ fn describe(text: &mut String, alias: &str, (source, bucket): (&str, &str), plan
 fn summary(views: &[(String, View)]) -> Summary {
     let width = views.iter().map(|(alias, _)| alias.chars().count()).max().unwrap_or(0).max(8);
     let mut table = format!("{:width$}  {:>7}  {:>7}  {:>7}  why\n", "endpoint", "sealed", "suspect", "failed");
-    let mut missing = false;
+    let mut missing = Vec::new();
     for (alias, view) in views {
         let count = |wanted: &[WindowState]| view.cells.values().filter(|cell| wanted.contains(&cell.state)).count();
         let sealed = count(&[WindowState::Sealed, WindowState::Empty]);
         let suspect = count(&[WindowState::Suspect]);
         let failed = count(&[WindowState::Failed, WindowState::Pending, WindowState::Running]);
-        missing |= suspect + failed > 0 || view.unread.is_some();
+        match (&view.unread, failed, suspect) {
+            (Some(_), ..) => missing.push(format!("`{alias}` has no bucket to read")),
+            (None, 0, 0) => {}
+            (None, failed, suspect) => missing.push(format!("`{alias}` has {failed} failed and {suspect} suspect")),
+        }
         let reasons = view.unread.iter().cloned().chain(told(view)).collect::<Vec<_>>();
         let first = reasons.first().map_or("", String::as_str);
         let _ = writeln!(table, "{alias:width$}  {sealed:>7}  {suspect:>7}  {failed:>7}  {first}");
@@ -156,13 +166,16 @@ fn summary(views: &[(String, View)]) -> Summary {
             let _ = writeln!(table, "{:width$}  {reason}", "", width = width + 27);
         }
     }
-    Summary { outcome: if missing { Outcome::Missing } else { Outcome::Complete }, table: trimmed(&table) }
+    let outcome = if missing.is_empty() { Outcome::Complete } else { Outcome::Missing };
+    Summary { outcome, missing: missing.join(", "), table: trimmed(&table) }
 }
 
 /// The same reason of many hours is told once.
 fn told(view: &View) -> Vec<String> {
     let mut grouped: Vec<(&String, UtcHour, usize)> = Vec::new();
-    for (hour, cell) in view.cells.iter().rev().filter(|(_, cell)| !cell.state.is_sealed()) {
+    // What was sealed with a mark comes last.
+    let (sealed, others): (Vec<_>, Vec<_>) = view.cells.iter().rev().partition(|(_, cell)| cell.state.is_sealed());
+    for (hour, cell) in others.into_iter().chain(sealed) {
         for reason in &cell.reasons {
             match grouped.iter_mut().find(|(other, ..)| *other == reason) {
                 Some((.., count)) => *count += 1,

@@ -20,6 +20,13 @@ pub(super) struct Found {
     pub(super) files: BTreeMap<String, String>,
 }
 
+impl Found {
+    /// Whether the object of a key in this window's folder is there.
+    fn has(&self, key: &str) -> bool {
+        self.files.contains_key(key.rsplit('/').next().unwrap_or_default())
+    }
+}
+
 /// The windows of a bucket within the backfill.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bucket {
@@ -96,8 +103,9 @@ pub(super) fn plan(
             continue;
         }
         let manifest = bucket.manifest(hour);
-        let metrics: Vec<MetricName> =
-            metrics.iter().filter(|metric| is_due(metric, manifest, recheck.then_some(rules.recheck))).cloned().collect();
+        let is_there = |key: &str| bucket.get(hour).is_some_and(|found| found.has(key));
+        let is_due = |metric: &&MetricName| is_due(metric, manifest, is_there, recheck.then_some(rules.recheck));
+        let metrics: Vec<MetricName> = metrics.iter().filter(is_due).cloned().collect();
         // A manifest may be left to be sealed although nothing is to be fetched for it.
         let unsealed = recheck && manifest.is_some_and(|manifest| !manifest.is_sealed());
         if !metrics.is_empty() || unsealed {
@@ -108,10 +116,12 @@ pub(super) fn plan(
 }
 
 /// `recheck` is given in runs that fetch suspect answers again.
-fn is_due(metric: &MetricName, manifest: Option<&Manifest>, recheck: Option<u32>) -> bool {
+fn is_due(metric: &MetricName, manifest: Option<&Manifest>, is_there: impl Fn(&str) -> bool, recheck: Option<u32>) -> bool {
     let Some(manifest) = manifest else { return true };
     match manifest.metrics.get(metric.as_str()) {
         None => true,
+        // Somebody has removed it.
+        Some(entry) if !is_there(&entry.key) => true,
         Some(entry) => manifest.state == ManifestState::Suspect && recheck.is_some_and(|runs| entry.is_to_recheck(runs)),
     }
 }
@@ -179,6 +189,11 @@ mod tests {
         UtcHour::containing(format!("2026-11-{text}:00:00Z").parse().unwrap())
     }
 
+    /// The object of all entries.
+    fn file() -> BTreeMap<String, String> {
+        BTreeMap::from([("k".to_owned(), "e".to_owned())])
+    }
+
     fn sealed(hours: &[UtcHour]) -> Bucket {
         let mut one = manifest(&[("up", entry(1, 1, false))]);
         one.judge(2);
@@ -187,7 +202,7 @@ mod tests {
             .map(|hour| {
                 let mut manifest = one.clone();
                 manifest.due_since = super::super::manifest::at(hour.start());
-                (*hour, Found { manifest: Some((manifest, "e".into())), ..Found::default() })
+                (*hour, Found { manifest: Some((manifest, "e".into())), files: file(), ..Found::default() })
             })
             .collect();
         Bucket { windows, has_older: false }
@@ -247,11 +262,20 @@ mod tests {
     fn a_suspect_answer_is_due_in_runs_that_recheck() {
         let mut suspect = manifest(&[("up", entry(1, 1, true)), ("down", entry(1, 1, false))]);
         suspect.judge(2);
-        let windows = BTreeMap::from([(hour("21T07"), Found { manifest: Some((suspect, "e".into())), ..Found::default() })]);
+        let windows =
+            BTreeMap::from([(hour("21T07"), Found { manifest: Some((suspect, "e".into())), files: file(), ..Found::default() })]);
         let bucket = Bucket { windows, has_older: false };
         let due = |recheck| plan(time("2026-11-21T08:30:00Z"), &rules(), &names(&["up", "down"]), &bucket, None, recheck).due;
         assert_eq!(due(true), [Due { hour: hour("21T07"), metrics: names(&["up"]) }]);
         assert_eq!(due(false), []);
+    }
+
+    #[test]
+    fn an_object_that_was_removed_is_due_again() {
+        let mut bucket = sealed(&[hour("21T06"), hour("21T07")]);
+        bucket.windows.get_mut(&hour("21T06")).unwrap().files.clear();
+        let plan = plan(time("2026-11-21T08:30:00Z"), &rules(), &names(&["up"]), &bucket, None, true);
+        assert_eq!(plan.due, [Due { hour: hour("21T06"), metrics: names(&["up"]) }]);
     }
 
     #[test]

@@ -57,7 +57,9 @@ impl Endpoint {
 
     async fn plan(&self, memory: &Mutex<Memory>) -> Result<(Plan, Bucket), StoreError> {
         let now = self.clock.now();
-        let bucket = self.survey(now, memory).await?;
+        let listed = self.survey(now, memory).await;
+        let bucket =
+            listed.map_err(|error| StoreError::new(format!("cannot read the bucket {}: {error}", self.store.location())))?;
         let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         // A run that follows a failed one in the same hour leaves suspect answers alone: they are to be looked at later.
         let recheck = memory.rechecked != Some(newest_settled(now, &self.rules));

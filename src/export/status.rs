@@ -32,7 +32,8 @@ pub(super) fn health(exports: &[Arc<Export>]) -> Health {
     for export in exports {
         let view = export.board.view();
         let count = |state| view.cells.values().filter(|cell| cell.state == state).count();
-        let failing = view.unread.is_some() || count(WindowState::Failed) > 0;
+        let incomplete = view.cells.values().any(|cell| cell.incomplete && cell.state != WindowState::Running);
+        let failing = view.unread.is_some() || incomplete || count(WindowState::Failed) > 0;
         healthy &= !failing;
         let told = json!({
             "state": if failing { "failing" } else if view.was_read { "healthy" } else { "waiting for the first run" },

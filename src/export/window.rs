@@ -173,7 +173,9 @@ impl Endpoint {
                 "{key}: it is about another endpoint or hour; it is left alone, and so is its hour"
             )),
             Ok(manifest) => ManifestRead::Known(Box::new(manifest), etag),
-            Err(why) => ManifestRead::Unreadable(format!("{key}: {why}; it is left alone, and so is its hour")),
+            Err(why) => ManifestRead::Unreadable(format!(
+                "{key}: {why}; it is left alone, and so is its hour: move it away to have that exported again"
+            )),
         })
     }
 }

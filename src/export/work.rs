@@ -130,7 +130,10 @@ impl Endpoint {
         let reasons = (!cell.reasons.is_empty()).then(|| cell.reasons.join("; "));
         match cell.state {
             WindowState::Sealed | WindowState::Empty => tracing::info!(alias, %hour, state, reasons, "exported"),
-            _ => tracing::warn!(alias, %hour, state, reasons, "not exported, or not for good"),
+            WindowState::Suspect => {
+                tracing::warn!(alias, %hour, state, reasons, "exported in part or in doubt; it is fetched again");
+            }
+            _ => tracing::warn!(alias, %hour, state, reasons, "not exported"),
         }
         board.set(hour, cell);
     }

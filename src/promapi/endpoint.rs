@@ -17,6 +17,9 @@ use crate::http::ClientError;
 /// An endpoint that cannot be used. Told at start, with exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
+    /// Nothing to ask.
+    #[error("it has no url")]
+    NoUrl,
     /// Not an address; a password in it is not repeated.
     #[error("its URL is not an address; write http://HOST[:PORT] or https://HOST[:PORT], with a path if there is one")]
     Url,
@@ -114,6 +117,9 @@ pub(super) struct Address {
 impl Address {
     /// Takes base URLs and those of `query_range`. Also gives user and password, if they stand in it.
     pub(super) fn parse(text: &str) -> Result<(Self, Option<BasicAuth>), EndpointError> {
+        if text.trim().is_empty() {
+            return Err(EndpointError::NoUrl);
+        }
         let mut base = Url::parse(text.trim()).map_err(|_| EndpointError::Url)?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() || base.fragment().is_some() {
             return Err(EndpointError::Url);
@@ -283,7 +289,8 @@ mod tests {
         ] {
             assert_eq!(Address::parse(given).unwrap().0.url("query_range").as_str(), query_range);
         }
-        for wrong in ["", "prom:9090", "ftp://x", "http://", "file:///x", "http://x/#a"] {
+        assert!(matches!(Address::parse(" "), Err(EndpointError::NoUrl)));
+        for wrong in ["prom:9090", "ftp://x", "http://", "file:///x", "http://x/#a"] {
             assert!(matches!(Address::parse(wrong), Err(EndpointError::Url)), "{wrong}");
         }
     }

@@ -239,7 +239,7 @@ impl Reading {
 }
 
 /// The `Date` of an answer.
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let text = headers.get(header::DATE)?.to_str().ok()?;
     DateTimeParser::new().parse_timestamp(text).ok()
 }

@@ -113,7 +113,7 @@ async fn what_the_server_says_is_told_in_a_line() {
     let (server, store) = server().await;
     server.set_faults(vec![S3Fault::always(S3Effect::Status(403, "AccessDenied"))]);
     let error = store.put("k", "v".into(), &label("me"), &Condition::Absent).await.unwrap_err().to_string();
-    assert!(error.starts_with("k: AccessDenied"), "{error}");
+    assert!(error.starts_with("cannot write k: AccessDenied"), "{error}");
     assert!(!error.contains(['\n', '<']), "{error}");
 }
 

@@ -110,3 +110,38 @@ async fn a_long_retry_after_is_honoured_by_later_runs() {
     assert_eq!(world.requests(), asked);
     assert!(exporter.get("/").await.1.contains("left alone"));
 }
+
+#[tokio::test]
+async fn an_object_that_was_removed_is_fetched_again() {
+    let world = world().await;
+    world.export_all(&[]).await;
+    let asked = world.requests();
+    assert!(world.s3.delete(BUCKET, &world.key(ALIAS, 1, "a")));
+    let plan = world.export_all(&["--plan"]).await;
+    assert!(plan.stdout.contains("1 hours due") && plan.stdout.contains("1 queries"), "{plan:?}");
+    world.export_all(&[]).await;
+    assert_eq!(world.requests(), asked + 1);
+    world.verify_sealed(3);
+}
+
+/// An answer of 200 is no health.
+#[tokio::test]
+async fn an_hour_without_its_objects_is_not_healthy() {
+    let world = world().await;
+    world.prometheus.set_faults(vec![Rule { when: When::always(), fault: Fault::Html }]);
+    let exporter = world.serve().await;
+    let unhealthy = async |exporter: &crate::support::Exporter| (exporter.get("/health").await.0 == 503).then_some(());
+    exporter.until("health tells that something is missing", unhealthy).await;
+    let checked = crate::world::run(world.command(&["check", "--no-inventory"])).await;
+    assert!(checked.code == Some(1) && checked.stdout.contains("FAIL  export endpoint"), "{checked:?}");
+}
+
+#[tokio::test]
+async fn a_mark_is_told_at_the_end_although_the_hour_is_sealed() {
+    let world = world().await;
+    world.strike("a", Fault::Warnings(vec!["a store is down".into()]));
+    let run = world.export_all(&["--recheck=0"]).await;
+    assert!(run.stdout.contains("a store is down"), "{run:?}");
+    let again = world.export_all(&["--recheck=0"]).await;
+    assert!(again.stdout.contains("a store is down"), "{again:?}");
+}
