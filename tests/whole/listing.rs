@@ -78,12 +78,12 @@ async fn odd_servers_are_counted_exactly() {
         (Fault::RepeatLastKey, false),
         (Fault::NoNextToken, false),
     ] {
-        let metrics = is_counted_twice(ClusterTimestamp::new(120, 100), &always(fault.clone()), "8").await;
+        let metrics = is_counted_twice(ClusterTimestamp::new(60, 100), &always(fault.clone()), "8").await;
         let fallbacks = metrics.value(&scan("fallbacks_total")).unwrap();
         assert_eq!(fallbacks > 0.0, falls_back, "{fault:?}: {fallbacks}");
     }
     let both = [Fault::IgnoreStartAfter, Fault::RepeatLastKey].map(|fault| FaultRule { when: When::Always, fault });
-    is_counted_twice(ClusterTimestamp::new(120, 100), &both, "8").await;
+    is_counted_twice(ClusterTimestamp::new(60, 100), &both, "8").await;
 }
 
 /// While a scan runs, the page says how far it is.

@@ -161,7 +161,7 @@ mod tests {
         let asked = params(&[("query", "up"), ("start", "1000"), ("end", "1025.5"), ("step", "12.5")]);
         let query = Query::range(&asked).unwrap();
         assert_eq!((query.window_start(), query.steps(), query.is_vector()), (1_000_000, 2, false));
-        assert_eq!(points(&query, &[], false), expected(&[("1000", 990), ("1012.5", 1005), ("1025", 1020)]));
+        assert_eq!(points(&query, &[], false), expected(&[("1000", 990), ("1012.500", 1005), ("1025", 1020)]));
         assert_eq!(points(&query, &[(700_000, 1_010_000)], false), expected(&[("1025", 1020)]));
     }
 
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(points(&query, &[(1_005_000, 1_005_000)], true), expected(&[("1020", 1020)]));
         assert_eq!(points(&at("up[10s]", "1019"), &[], false), []);
         assert_eq!(points(&at("up[15s]", "1019.999"), &[], false), expected(&[("1005", 1005)]));
-        assert_eq!(points(&at("up", "1019.9"), &[], false), expected(&[("1019.9", 1005)]));
+        assert_eq!(points(&at("up", "1019.9"), &[], false), expected(&[("1019.900", 1005)]));
         assert!(at("up", "1").is_vector());
         assert_eq!(Query::instant(&params(&[("query", "up")]), 7).unwrap().span, Span::At(7));
     }
