@@ -61,6 +61,8 @@ pub(super) struct Board {
 pub(super) struct View {
     pub(super) plan: Option<Plan>,
     pub(super) cells: BTreeMap<UtcHour, Cell>,
+    /// Metrics that have no series in any hour that is known: perhaps misspelt.
+    pub(super) never_seen: Vec<String>,
     /// Why the bucket could not be read, in the last run.
     pub(super) unread: Option<String>,
     /// Read completely once.
@@ -107,6 +109,10 @@ impl Board {
         view.plan = Some(plan.clone());
         (view.unread, view.was_read) = (None, true);
         self.publish(&view);
+    }
+
+    pub(super) fn never_seen(&self, metrics: Vec<String>) {
+        self.lock().never_seen = metrics;
     }
 
     pub(super) fn unread(&self, why: String) {

@@ -134,7 +134,8 @@ pub async fn check(config: ExportConfig, clock: &Clock) -> anyhow::Result<Vec<Re
 fn describe(text: &mut String, alias: &str, (source, bucket): (&str, &str), plan: &Plan, metrics: usize) {
     let queries: usize = plan.due.iter().map(|due| due.metrics.len()).sum();
     let range = format!("{} to {}", plan.since, plan.until);
-    let _ = writeln!(text, "{alias}: {} hours due of {range}, {queries} queries to {source}, into {bucket}", plan.due.len());
+    let (hours, queries) = (counted(plan.due.len(), "hour", "hours"), counted(queries, "query", "queries"));
+    let _ = writeln!(text, "{alias}: {hours} due of {range}, {queries} to {source}, into {bucket}");
     for due in &plan.due {
         let what = match due.metrics.len() {
             0 => "the manifest".to_owned(),
@@ -143,6 +144,10 @@ fn describe(text: &mut String, alias: &str, (source, bucket): (&str, &str), plan
         };
         let _ = writeln!(text, "  {}  {what}", due.hour);
     }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn summary(views: &[(String, View)]) -> Summary {
@@ -159,7 +164,10 @@ fn summary(views: &[(String, View)]) -> Summary {
             (None, 0, 0) => {}
             (None, failed, suspect) => missing.push(format!("`{alias}` has {failed} failed and {suspect} suspect")),
         }
-        let reasons = view.unread.iter().cloned().chain(told(view)).collect::<Vec<_>>();
+        let mut reasons = view.unread.iter().cloned().chain(told(view)).collect::<Vec<_>>();
+        if !view.never_seen.is_empty() {
+            reasons.push(format!("no series in any hour: {}", view.never_seen.join(", ")));
+        }
         let first = reasons.first().map_or("", String::as_str);
         let _ = writeln!(table, "{alias:width$}  {sealed:>7}  {suspect:>7}  {failed:>7}  {first}");
         for reason in reasons.iter().skip(1) {

@@ -113,6 +113,7 @@ fn details(export: &Export) -> Markup {
     let source = export.endpoint.prometheus.location();
     html! {
         p.dim { (alias(export)) ": " code { (source) } " → " code { (export.endpoint.store.location()) } }
+        @if !view.never_seen.is_empty() { p.dim { (alias(export)) ": no series in any hour: " (view.never_seen.join(", ")) } }
         @if let Some(why) = &view.unread { p.bad { (alias(export)) ": " (why) } }
         @if troubles(&view).next().is_some() {
             ul { @for (hour, why) in troubles(&view).take(MOST_REASONS) { li { code { (hour) } " " (why) } } }

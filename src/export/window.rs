@@ -98,7 +98,11 @@ impl Endpoint {
         let mut untold = failures.iter().filter(|(metric, _)| !told.contains_key(*metric)).map(|(_, failure)| &failure.message);
         if let Some(first) = untold.next() {
             let others = untold.count();
-            reasons.push(if others > 0 { format!("{first} (and {others} other metrics)") } else { first.clone() });
+            reasons.push(match others {
+                0 => first.clone(),
+                1 => format!("{first} (and another metric)"),
+                _ => format!("{first} (and {others} other metrics)"),
+            });
         }
         Cell { state, reasons, incomplete: !failures.is_empty() }
     }

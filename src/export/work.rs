@@ -11,6 +11,7 @@ use super::board::{Board, Cell, WindowState};
 use super::plan::{Bucket, Due, Found, Plan, newest_settled};
 use super::status::name;
 use super::window::{Draft, Known, series};
+use crate::promapi::MetricName;
 use crate::time::UtcHour;
 
 /// After so many windows in a row about which the source has said nothing, it is not asked for the same metrics of others in this run.
@@ -89,6 +90,7 @@ impl Endpoint {
                 }
             }
         }
+        board.never_seen(work.never_seen(&self.config.metrics));
         for (hour, draft) in work.held {
             let mut reasons: Vec<String> = draft.failures.into_values().map(|failure| failure.message).collect();
             let state = if reasons.is_empty() { WindowState::Pending } else { WindowState::Failed };
@@ -175,6 +177,16 @@ impl<'a> Work<'a> {
             }
         }
         self.held.insert(draft.hour, draft);
+    }
+
+    /// Metrics that have no series in any window that is known, if there is one.
+    fn never_seen(&self, metrics: &[MetricName]) -> Vec<String> {
+        let counts = |name: &str| self.known.values().filter_map(|window| window.get(name)).copied().collect::<Vec<_>>();
+        let unseen = metrics.iter().filter(|metric| {
+            let counts = counts(metric.as_str());
+            !counts.is_empty() && counts.iter().all(|&series| series == 0)
+        });
+        unseen.map(ToString::to_string).collect()
     }
 
     /// The windows that can be judged now, with the metrics that have vanished in them.

@@ -118,7 +118,7 @@ async fn an_object_that_was_removed_is_fetched_again() {
     let asked = world.requests();
     assert!(world.s3.delete(BUCKET, &world.key(ALIAS, 1, "a")));
     let plan = world.export_all(&["--plan"]).await;
-    assert!(plan.stdout.contains("1 hours due") && plan.stdout.contains("1 queries"), "{plan:?}");
+    assert!(plan.stdout.contains("1 hour due") && plan.stdout.contains("1 query"), "{plan:?}");
     world.export_all(&[]).await;
     assert_eq!(world.requests(), asked + 1);
     world.verify_sealed(3);
@@ -144,4 +144,15 @@ async fn a_mark_is_told_at_the_end_although_the_hour_is_sealed() {
     assert!(run.stdout.contains("a store is down"), "{run:?}");
     let again = world.export_all(&["--recheck=0"]).await;
     assert!(again.stdout.contains("a store is down"), "{again:?}");
+}
+
+/// Perhaps it is misspelt.
+#[tokio::test]
+async fn a_metric_that_nobody_has_is_named() {
+    let world = world().await;
+    for _ in 0..2 {
+        let run = world.export_all(&["--export-metrics=a,upp"]).await;
+        assert!(run.stdout.contains("no series in any hour: upp\n"), "{run:?}");
+    }
+    assert!(!world.export_all(&["--export-metrics=a"]).await.stdout.contains("no series"));
 }

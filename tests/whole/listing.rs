@@ -74,7 +74,7 @@ async fn odd_servers_are_counted_exactly() {
         (Fault::OutOfOrder, true),
         (Fault::SkipAfterSyntheticStartAfter, false),
         (Fault::ShortPages(90), false),
-        (Fault::EmptyTruncatedPages(900), false),
+        (Fault::EmptyTruncatedPages(100), false),
         (Fault::RepeatLastKey, false),
         (Fault::NoNextToken, false),
     ] {
