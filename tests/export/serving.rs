@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fakes::prometheus::{ErrorBody, Fault, Rule, When};
+use jiff::Timestamp;
 
 use crate::support::Exporter;
 use crate::world::{ALIAS, HOUR, World};
@@ -154,4 +155,15 @@ async fn a_run_by_hand_does_no_harm() {
     world.export_all(&[]).await;
     exporter.until_metric(&windows("sealed"), 3.0).await;
     world.verify_sealed(3);
+}
+
+/// By the wall clock, a few seconds after the hour has settled.
+#[tokio::test]
+async fn an_hour_that_settles_meanwhile_is_exported() {
+    let world = World::start(&[("a", 1)]).await;
+    let into_the_hour = Timestamp::now().as_second().rem_euclid(HOUR);
+    let settle = format!("--settle={}s", into_the_hour + 3);
+    let exporter = Exporter::start_command(world.command(&["serve", "--no-inventory", "-address=127.0.0.1:0", &settle])).await;
+    // The hour before this one, which is due three seconds after the start; or at once, should the start have taken that long.
+    exporter.until("the hour is there", async |_: &Exporter| world.manifest(-1)).await;
 }
