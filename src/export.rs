@@ -44,17 +44,12 @@ use crate::time::Clock;
 
 pub use self::config::{EndpointConfig, ExportConfig, ExportConfigError, ExportSection, Mode};
 pub use self::endpoints::{EndpointSection, Endpoints};
-pub use self::once::{Outcome, Progress, Summary, check, once, preview};
+pub use self::once::{Progress, Summary, check, once, preview};
 
 /// Runs of several endpoints do not begin at the same second.
 const SPREAD: Duration = Duration::from_secs(10);
 /// How often the wall clock is looked at while waiting for the next hour, since it may jump.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// Zero for what lies ahead.
-fn age(at: Timestamp, now: Timestamp) -> Duration {
-    now.duration_since(at).try_into().unwrap_or(Duration::ZERO)
-}
 
 /// One Prometheus, and the bucket that its hours go to.
 struct Endpoint {

@@ -216,7 +216,7 @@ impl Store {
             if !self.holds(key, condition).await? {
                 return Ok(Put::Refused);
             }
-            let done = self.objects().await.put(&path, bytes.into()).await.map_err(|error| told(key, &error))?;
+            let done = self.objects().await.put(&path, bytes.into()).await.map_err(|error| not_written(key, &error))?;
             return Ok(Put::Done(done.e_tag.unwrap_or_default()));
         }
         let mut attempt = 1;
@@ -234,7 +234,7 @@ impl Store {
                     attempt += 1;
                     tokio::time::sleep(client::jitter(client::FIRST_BACKOFF)).await;
                 }
-                Err(error) => return Err(StoreError(format!("cannot write {}", told(key, &error)))),
+                Err(error) => return Err(not_written(key, &error)),
             }
         }
     }
@@ -275,6 +275,10 @@ fn stalled(key: &str) -> StoreError {
 /// A key as it is, where `Path::from` would escape letters beyond ASCII.
 fn path(key: &str) -> Result<Path, StoreError> {
     Path::parse(key).map_err(|error| StoreError(format!("`{key}` cannot be a key: {error}")))
+}
+
+fn not_written(key: &str, error: &Error) -> StoreError {
+    StoreError(format!("cannot write {}", told(key, error)))
 }
 
 fn told(key: &str, error: &Error) -> StoreError {

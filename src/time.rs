@@ -84,6 +84,11 @@ pub fn humanize(duration: Duration) -> String {
     }
 }
 
+/// How long before `now` something was, for people; nothing for what lies ahead, which a clock that is behind sees.
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    humanize(now.duration_since(at).try_into().unwrap_or(Duration::ZERO))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +110,7 @@ mod tests {
         assert_eq!(humanize(Duration::from_secs(750)), "12m 30s");
         assert_eq!(humanize(Duration::from_secs(1_200)), "20m");
         assert_eq!(humanize(Duration::from_millis(250)), "250ms");
+        let (early, late) = (Timestamp::from_second(100).unwrap(), Timestamp::from_second(190).unwrap());
+        assert_eq!((ago(early, late).as_str(), ago(late, early).as_str()), ("1m 30s", "0ms"));
     }
 }

@@ -15,7 +15,7 @@ use super::export_args::ExportArgs;
 use super::say;
 use crate::app::Failure;
 use crate::config::Settings;
-use crate::export::{self, ExportConfig, ExportConfigError, Outcome, Progress};
+use crate::export::{self, ExportConfig, ExportConfigError, Progress};
 use crate::telemetry::{self, LogFormat};
 use crate::time::Clock;
 
@@ -50,9 +50,9 @@ pub(super) async fn export(command: ExportCommand) -> Result<(), Failure> {
         name = stopped() => return Err(Failure::Runtime(anyhow!("stopped by {name}; what is sealed stays, the rest is due in the next run"))),
     };
     summary.table.lines().for_each(say);
-    match summary.outcome {
-        Outcome::Complete => Ok(()),
-        Outcome::Missing => Err(Failure::Runtime(anyhow!("the export is not complete: {}", summary.missing))),
+    match summary.missing {
+        None => Ok(()),
+        Some(missing) => Err(Failure::Runtime(anyhow!("the export is not complete: {missing}"))),
     }
 }
 

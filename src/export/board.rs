@@ -1,6 +1,6 @@
 //! Where each window stands: for the metrics, the status page, the progress of a single run, and the table at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -89,7 +89,7 @@ impl Board {
     /// Takes in what the bucket has and what is due.
     pub(super) fn planned(&self, plan: &Plan, bucket: &Bucket) {
         let mut view = self.lock();
-        let due = |hour: UtcHour| plan.due.iter().any(|due| due.hour == hour);
+        let due: BTreeSet<UtcHour> = plan.due.iter().map(|due| due.hour).collect();
         view.cells = (0..=plan.until.since(plan.since))
             .map(|count| plan.since.plus(count))
             .map(|hour| {
@@ -98,7 +98,7 @@ impl Board {
                 }
                 let manifest = bucket.manifest(hour);
                 let state = match manifest {
-                    _ if due(hour) => WindowState::Pending,
+                    _ if due.contains(&hour) => WindowState::Pending,
                     Some(manifest) => manifest.window_state(),
                     None => WindowState::Pending,
                 };

@@ -1,17 +1,17 @@
 //! Endpoints as people write them: in the JSON of `PROM_ENDPOINTS`, and in the file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, de};
 
 use super::config::Mode;
 use crate::promapi::{BasicAuth, EndpointOptions, SigV4Options, TlsOptions};
 use crate::time::optional_duration;
-use secrecy::SecretString;
-use std::collections::BTreeMap;
 
 /// Endpoints by alias, in the order of the configuration.
 #[derive(Debug, Clone, Default)]

@@ -33,22 +33,11 @@ pub struct Progress {
     pub left: usize,
 }
 
-/// Whether anything is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Every hour that is due is sealed.
-    Complete,
-    /// Something failed, or is suspect.
-    Missing,
-}
-
 /// How a run ended.
 #[derive(Debug)]
 pub struct Summary {
-    /// Whether anything is missing.
-    pub outcome: Outcome,
-    /// What is missing, in a line; nothing if nothing is.
-    pub missing: String,
+    /// What failed or is suspect, in a line; `None` if every hour that is due is sealed.
+    pub missing: Option<String>,
     /// A table for people.
     pub table: String,
 }
@@ -174,8 +163,7 @@ fn summary(views: &[(String, View)]) -> Summary {
             let _ = writeln!(table, "{:width$}  {reason}", "", width = width + 27);
         }
     }
-    let outcome = if missing.is_empty() { Outcome::Complete } else { Outcome::Missing };
-    Summary { outcome, missing: missing.join(", "), table: trimmed(&table) }
+    Summary { missing: (!missing.is_empty()).then(|| missing.join(", ")), table: trimmed(&table) }
 }
 
 /// The same reason of many hours is told once.

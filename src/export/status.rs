@@ -11,7 +11,7 @@ use super::board::{Cell, View, WindowState};
 use super::manifest::at;
 use super::plan::sealed_until;
 use crate::server::Health;
-use crate::time::{UtcHour, humanize};
+use crate::time::{UtcHour, ago};
 
 /// Cells in a row of the status page.
 const CELLS: i64 = 24;
@@ -95,7 +95,7 @@ fn row(export: &Export, now: Timestamp) -> Markup {
                 }
             }
             td { @match sealed(&view) { Some(at) => (at), None => "–" } }
-            td { @match view.last_run { Some(at) => { (humanize(super::age(at, now))) " ago" }, None => "–" } }
+            td { @match view.last_run { Some(at) => { (ago(at, now)) " ago" }, None => "–" } }
             td {
                 @if view.unread.is_some() { span.bad { "the bucket cannot be read" } }
                 @else if count(WindowState::Failed) > 0 { span.bad { (count(WindowState::Failed)) " failed" } }

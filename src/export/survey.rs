@@ -1,6 +1,6 @@
 //! What a bucket has of an endpoint: one listing per day, and the manifests that changed since the last time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -23,11 +23,9 @@ impl Endpoint {
     /// The windows within the backfill.
     pub(super) async fn survey(&self, now: Timestamp, memory: &Mutex<Memory>) -> Result<Bucket, StoreError> {
         let (oldest, newest) = range(now, &self.rules);
-        let mut days: BTreeMap<String, UtcHour> = BTreeMap::new();
-        for count in 0..=newest.since(oldest) {
-            days.entry(self.config.keys.day(oldest.plus(count))).or_insert(oldest);
-        }
-        let listings = days.into_keys().map(|day| async move { self.store.list(&day).await });
+        let hours = (0..=newest.since(oldest)).map(|count| oldest.plus(count));
+        let days: BTreeSet<String> = hours.map(|hour| self.config.keys.day(hour)).collect();
+        let listings = days.into_iter().map(|day| async move { self.store.list(&day).await });
         let listed: Vec<_> = futures::stream::iter(listings).buffer_unordered(LISTINGS).try_collect().await?;
         let mut bucket = Bucket::default();
         let mut to_read = Vec::new();

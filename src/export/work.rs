@@ -23,7 +23,7 @@ const RETENTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is in flight.
 enum Step {
-    Fetched(Box<Draft>, Option<Duration>),
+    Fetched(Box<Draft>),
     /// With the word whether it is lost to the source's retention.
     Sealed(UtcHour, Cell, bool),
 }
@@ -47,7 +47,7 @@ impl Endpoint {
         let nothing = Found::default();
         let retention = OnceCell::new();
         let mut work = Work::new(plan, bucket);
-        let mut queue = plan.due.iter().peekable();
+        let mut queue = plan.due.iter();
         let mut not_asked = Vec::new();
         let mut fetching = FuturesUnordered::new();
         let mut sealing = FuturesUnordered::new();
@@ -65,8 +65,8 @@ impl Endpoint {
                 let (found, retention) = (bucket.get(due.hour).unwrap_or(&nothing), &retention);
                 fetching.push(async move {
                     let draft = self.fetch_window(due, found, plan.since).await;
-                    let kept = self.retention(&draft, retention).await;
-                    Step::Fetched(Box::new(draft), kept)
+                    self.learn_retention(&draft, retention).await;
+                    Step::Fetched(Box::new(draft))
                 });
             }
             let step = tokio::select! {
@@ -81,8 +81,9 @@ impl Endpoint {
                     }
                     self.ended(board, hour, cell);
                 }
-                Step::Fetched(draft, kept) => {
+                Step::Fetched(draft) => {
                     work.fetched(*draft);
+                    let kept = retention.get().copied().flatten();
                     for (mut draft, vanished) in work.decided() {
                         let lost = self.mark(&mut draft, &vanished, kept);
                         sealing.push(async move { Step::Sealed(draft.hour, self.seal(draft).await, lost) });
@@ -103,15 +104,14 @@ impl Endpoint {
         }
     }
 
-    /// How long the source keeps samples, where that matters for a window.
-    async fn retention(&self, draft: &Draft, known: &OnceCell<Option<Duration>>) -> Option<Duration> {
+    /// Asks how long the source keeps samples, once in a run, where that matters for a window.
+    async fn learn_retention(&self, draft: &Draft, known: &OnceCell<Option<Duration>>) {
         let age = self.clock.now().as_second() - draft.hour.start();
         let old = age > i64::try_from(SHORTEST_RETENTION.as_secs()).unwrap_or(i64::MAX);
-        if !old || !draft.has_fresh_without_series() {
-            return None;
+        if old && draft.has_fresh_without_series() {
+            let ask = || async { tokio::time::timeout(RETENTION_TIMEOUT, self.prometheus.retention()).await.unwrap_or(None) };
+            known.get_or_init(ask).await;
         }
-        let ask = || async { tokio::time::timeout(RETENTION_TIMEOUT, self.prometheus.retention()).await.unwrap_or(None) };
-        *known.get_or_init(ask).await
     }
 
     /// Notes what the windows before and the source's retention make of a window; true if it is lost to the latter.

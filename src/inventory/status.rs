@@ -11,7 +11,7 @@ use super::config::TargetConfig;
 use super::state::{Bucket, MANY_FAILURES, ScanResult, State};
 use super::stats::ClusterStats;
 use crate::server::Health;
-use crate::time::humanize;
+use crate::time::{ago, humanize};
 
 /// Rows of a bucket's table; the most urgent come first.
 const MOST_ROWS: usize = 500;
@@ -156,10 +156,6 @@ fn table(result: &ScanResult, target: &TargetConfig, now: Timestamp) -> Markup {
 fn age(modified: i64, now: Timestamp) -> Duration {
     let age = now.as_millisecond().saturating_sub(modified);
     Duration::from_millis(u64::try_from(age).unwrap_or(0))
-}
-
-fn ago(at: Timestamp, now: Timestamp) -> String {
-    humanize(age(at.as_millisecond(), now))
 }
 
 fn count(number: i64) -> String {

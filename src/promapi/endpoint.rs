@@ -49,22 +49,18 @@ pub enum EndpointError {
     Aws(#[from] S3OptionsError),
 }
 
-/// An endpoint in the configuration.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How an endpoint is reached, from its configuration.
+#[derive(Debug, Clone, Default)]
 pub struct EndpointOptions {
     /// Base URL, or that of `query_range`.
-    #[serde(default)]
     pub url: String,
     /// User and password.
     pub basic_auth: Option<BasicAuth>,
     /// File with a token; read again for each request.
     pub bearer_token_file: Option<PathBuf>,
     /// Sent with each request, such as `X-Scope-OrgID`.
-    #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,
     /// Certificates.
-    #[serde(default)]
     pub tls: TlsOptions,
     /// Signatures for Amazon Managed Prometheus.
     pub sigv4: Option<SigV4Options>,
@@ -338,14 +334,16 @@ mod tests {
     #[test]
     fn who_asks_is_said_once_and_whole() {
         let (address, _) = Address::parse("http://a").unwrap();
-        let refused = |yaml: &str| {
-            let options: EndpointOptions = serde_saphyr::from_str(yaml).unwrap();
-            Identity::new(&options, None, &address).unwrap_err().to_string()
+        let refused = |options: EndpointOptions| Identity::new(&options, None, &address).unwrap_err().to_string();
+        let basic = |password: Option<&str>| {
+            Some(BasicAuth { username: Some("a".into()), password: password.map(Into::into), password_file: None })
         };
-        assert!(refused("{url: a, basic_auth: {username: a, password: b}, bearer_token_file: x}").contains("choose one"));
-        assert!(refused("{url: a, basic_auth: {username: a}}").contains("password_file"));
-        assert!(refused("{url: a, sigv4: {}}").contains("region"));
-        assert!(refused("{url: a, bearer_token_file: /nowhere/token}").contains("/nowhere/token"));
+        let (none, token) = (EndpointOptions::default, || Some("/nowhere/token".into()));
+        let both = EndpointOptions { basic_auth: basic(Some("b")), bearer_token_file: token(), ..none() };
+        assert!(refused(both).contains("choose one"));
+        assert!(refused(EndpointOptions { basic_auth: basic(None), ..none() }).contains("password_file"));
+        assert!(refused(EndpointOptions { sigv4: Some(SigV4Options::default()), ..none() }).contains("region"));
+        assert!(refused(EndpointOptions { bearer_token_file: token(), ..none() }).contains("/nowhere/token"));
         let half = TlsOptions { client_key: Some("x".into()), ..Default::default() };
         assert!(matches!(client_identity(&half), Err(EndpointError::HalfClientCertificate)));
     }

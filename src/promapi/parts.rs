@@ -1,7 +1,7 @@
 //! A query, asked for as a whole or in parts, and its answer as one document.
 //!
-//! What the server finds too much is halved by time, and where it is one instant by the values of a label. The parts are open at the same time and laid
-//! together series by series, which needs them sorted, as Prometheus sorts them, and holds one series of each part in memory.
+//! What the server finds too much is halved by time, and by the values of a label where it is one instant or time has not helped. The parts are open at
+//! the same time and laid together series by series, which needs them sorted, as Prometheus sorts them, and holds a few KiB of series of each part.
 
 use bytes::Bytes;
 use futures::StreamExt as _;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::{MultipartUpload, PutMultipartOptions, PutPayload};
 use tokio::task::JoinHandle;
 
-use super::{Condition, Label, Put, Store, StoreError, path, told};
+use super::{Condition, Label, Put, Store, StoreError, not_written, path};
 
 /// S3 takes parts of 5 MiB at least, and 10,000 of them: 80 GB.
 const PART: usize = 8 << 20;
@@ -55,7 +55,7 @@ impl Upload {
             return Ok(Put::Refused);
         }
         let Some(parts) = &mut self.parts else { return Ok(Put::Refused) };
-        let done = parts.complete().await.map_err(|error| told(&self.key, &error))?;
+        let done = parts.complete().await.map_err(|error| not_written(&self.key, &error))?;
         self.parts = None;
         Ok(Put::Done(done.e_tag.unwrap_or_default()))
     }
@@ -68,7 +68,7 @@ impl Upload {
             none => {
                 let options = PutMultipartOptions { attributes: self.store.attributes(&self.label), ..Default::default() };
                 let begun = self.store.objects().await.put_multipart_opts(&path(&self.key)?, options).await;
-                none.insert(begun.map_err(|error| told(&self.key, &error))?)
+                none.insert(begun.map_err(|error| not_written(&self.key, &error))?)
             }
         };
         self.sending = Some(tokio::spawn(parts.put_part(PutPayload::from(part))));
@@ -79,7 +79,7 @@ impl Upload {
     async fn sent(&mut self) -> Result<(), StoreError> {
         match self.sending.take() {
             Some(sending) => match sending.await {
-                Ok(sent) => sent.map_err(|error| told(&self.key, &error)),
+                Ok(sent) => sent.map_err(|error| not_written(&self.key, &error)),
                 Err(error) => Err(StoreError(format!("{}: a part could not be sent: {error}", self.key))),
             },
             None => Ok(()),
