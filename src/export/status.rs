@@ -25,7 +25,7 @@ pub(super) fn readiness(exports: &[Arc<Export>]) -> Result<(), String> {
     if waiting.is_empty() { Ok(()) } else { Err(format!("the bucket could not be read yet for {}", waiting.join(", "))) }
 }
 
-/// `{"endpoints": {ALIAS: {...}}}`; unhealthy while a bucket cannot be read or an hour has failed.
+/// `{"endpoints": {ALIAS: {...}}}`; unhealthy while a bucket cannot be read, or an hour has failed or lacks an object.
 pub(super) fn health(exports: &[Arc<Export>]) -> Health {
     let mut healthy = true;
     let mut details = Map::new();
