@@ -1,127 +1,94 @@
-//! Prometheus' text exposition format 0.0.4, written by hand: a scan's result is rendered once and then only copied, so the writer works on bytes.
+//! Prometheus' exposition: the text format 0.0.4 and OpenMetrics 1.0. A zero-copy scanner, a writer, names, numbers and content negotiation.
 //!
-//! Rules: <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
+//! Rules: <https://prometheus.io/docs/instrumenting/exposition_formats/> and
+//! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>; where they leave it open, what Prometheus does.
 
-use std::io::Write as _;
+mod name;
+mod negotiation;
+mod number;
+mod scanner;
+mod text;
+mod writer;
 
-/// `Content-Type` of what [`Writer`] writes.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub use self::name::{Escaping, is_label_name, is_metric_name};
+pub use self::negotiation::{Answer, input_format, negotiate};
+pub use self::number::{milliseconds_to_seconds, seconds_to_milliseconds};
+pub use self::scanner::{Entry, Label, Layout, Name, Sample, Scanner, SyntaxError, exemplar_has_quoted_names};
+pub use self::text::{convert_help, escape_into, unescape};
+pub use self::writer::{CONTENT_TYPE, Family, Labels, Writer};
 
-/// A metric family: its name, what it says, and its type.
-#[derive(Debug, Clone, Copy)]
-pub struct Family {
-    /// Full metric name.
-    pub name: &'static str,
-    /// Help text; the documentation of the metric.
-    pub help: &'static str,
-    /// `gauge` or `counter`.
-    pub kind: &'static str,
+/// A text format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
 }
 
-impl Family {
-    /// A gauge.
-    pub const fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, kind: "gauge" }
-    }
+/// The type of a metric family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `untyped` in the text format, `unknown` in OpenMetrics; also where nothing was said.
+    Unknown,
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts by upper bound.
+    Histogram,
+    /// Quantiles.
+    Summary,
+    /// OpenMetrics alone: a histogram that can fall.
+    GaugeHistogram,
+    /// OpenMetrics alone: labels that describe.
+    Info,
+    /// OpenMetrics alone: one of several states.
+    StateSet,
 }
 
-/// A label set in its written form, `{a="b",c="d"}`, made once and used for every family of the same target. Empty for no labels.
-#[derive(Debug, Clone, Default)]
-pub struct Labels(Vec<u8>);
-
-impl Labels {
-    /// Writes the pairs in their order; values are escaped, names are trusted.
-    pub fn new(pairs: &[(&str, &str)]) -> Self {
-        let mut out = Vec::with_capacity(64);
-        for (name, value) in pairs {
-            out.push(if out.is_empty() { b'{' } else { b',' });
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"=\"");
-            escape_into(value, true, &mut out);
-            out.push(b'"');
-        }
-        if !out.is_empty() {
-            out.push(b'}');
-        }
-        Self(out)
-    }
-}
-
-/// Appends families and samples to a buffer.
-#[derive(Debug, Default)]
-pub struct Writer {
-    out: Vec<u8>,
-}
-
-impl Writer {
-    /// Starts a family: its `HELP` and `TYPE` lines. All its samples follow before the next family.
-    pub fn family(&mut self, family: &Family) {
-        self.out.extend_from_slice(b"# HELP ");
-        self.out.extend_from_slice(family.name.as_bytes());
-        self.out.push(b' ');
-        escape_into(family.help, false, &mut self.out);
-        let _ = write!(self.out, "\n# TYPE {} {}\n", family.name, family.kind);
+impl Kind {
+    /// Reads the word in a `TYPE` line; each format has its own set.
+    pub fn parse(word: &[u8], format: Format) -> Option<Self> {
+        Some(match (word, format) {
+            (b"counter", _) => Self::Counter,
+            (b"gauge", _) => Self::Gauge,
+            (b"histogram", _) => Self::Histogram,
+            (b"summary", _) => Self::Summary,
+            (b"untyped", Format::Text) | (b"unknown", Format::OpenMetrics) => Self::Unknown,
+            (b"gaugehistogram", Format::OpenMetrics) => Self::GaugeHistogram,
+            (b"info", Format::OpenMetrics) => Self::Info,
+            (b"stateset", Format::OpenMetrics) => Self::StateSet,
+            _ => return None,
+        })
     }
 
-    /// A sample with an integer value.
-    pub fn integer(&mut self, family: &Family, labels: &Labels, value: u64) {
-        self.start_sample(family, labels);
-        let _ = writeln!(self.out, "{value}");
-    }
-
-    /// A sample in seconds, given in milliseconds, so that no digit is lost to floating point.
-    pub fn milliseconds(&mut self, family: &Family, labels: &Labels, value: i64) {
-        self.start_sample(family, labels);
-        let sign = if value < 0 { "-" } else { "" };
-        let (seconds, fraction) = (value.unsigned_abs() / 1000, value.unsigned_abs() % 1000);
-        let _ = match fraction {
-            0 => writeln!(self.out, "{sign}{seconds}"),
-            _ => writeln!(self.out, "{sign}{seconds}.{fraction:03}"),
-        };
-    }
-
-    /// What was written so far.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.out
-    }
-
-    fn start_sample(&mut self, family: &Family, labels: &Labels) {
-        self.out.extend_from_slice(family.name.as_bytes());
-        self.out.extend_from_slice(&labels.0);
-        self.out.push(b' ');
-    }
-}
-
-/// Escapes `\` and line feed, and `"` in label values.
-fn escape_into(text: &str, label: bool, out: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'"' if label => out.extend_from_slice(b"\\\""),
-            other => out.push(other),
+    /// The word for it. Types that the text format lacks are written as what they are there: gauges, or nothing known.
+    pub fn word(self, format: Format) -> &'static str {
+        match (self, format) {
+            (Self::Unknown, Format::OpenMetrics) => "unknown",
+            (Self::Unknown | Self::GaugeHistogram, Format::Text) => "untyped",
+            (Self::Info | Self::StateSet, Format::Text) | (Self::Gauge, _) => "gauge",
+            (Self::Counter, _) => "counter",
+            (Self::Histogram, _) => "histogram",
+            (Self::Summary, _) => "summary",
+            (Self::GaugeHistogram, Format::OpenMetrics) => "gaugehistogram",
+            (Self::Info, Format::OpenMetrics) => "info",
+            (Self::StateSet, Format::OpenMetrics) => "stateset",
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FAMILY: Family = Family::gauge("a_seconds", "Say \\ this\nto \"all\".");
-
-    #[test]
-    fn writes_what_the_format_asks_for() {
-        let mut writer = Writer::default();
-        writer.family(&FAMILY);
-        writer.integer(&FAMILY, &Labels::default(), u64::MAX);
-        writer.milliseconds(&FAMILY, &Labels::new(&[("cluster", "a\"b\\c\nd"), ("x", "")]), 1_763_702_400_007);
-        writer.milliseconds(&FAMILY, &Labels::default(), -1_500);
-        let text = String::from_utf8(writer.into_bytes()).unwrap();
-        assert_eq!(
-            text,
-            "# HELP a_seconds Say \\\\ this\\nto \"all\".\n# TYPE a_seconds gauge\na_seconds 18446744073709551615\n\
-             a_seconds{cluster=\"a\\\"b\\\\c\\nd\",x=\"\"} 1763702400.007\na_seconds -1.500\n"
-        );
+    /// What the names of its samples may add to the name of the family.
+    pub fn suffixes(self, format: Format) -> &'static [&'static str] {
+        match (self, format) {
+            (Self::Histogram, Format::Text) => &["_bucket", "_sum", "_count"],
+            (Self::Histogram, Format::OpenMetrics) => &["_bucket", "_sum", "_count", "_created"],
+            (Self::Summary, Format::Text) => &["", "_sum", "_count"],
+            (Self::Summary, Format::OpenMetrics) => &["", "_sum", "_count", "_created"],
+            (Self::Counter, Format::OpenMetrics) => &["_total", "_created"],
+            (Self::GaugeHistogram, _) => &["_bucket", "_gsum", "_gcount"],
+            (Self::Info, Format::OpenMetrics) => &["_info"],
+            _ => &[""],
+        }
     }
 }
