@@ -1,6 +1,8 @@
 //! The Kubernetes API: how to reach it, and watches that keep small indexes.
 
+mod metrics;
 mod names;
+mod pods;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -9,8 +11,10 @@ use std::time::Duration;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-pub use self::names::{NameIndex, Names};
-pub use self::watch::{WatchMetrics, kubermatic_clusters, list_names, watch_names};
+pub use self::metrics::WatchMetrics;
+pub use self::names::{NameIndex, Names, kubermatic_clusters, list_names, watch_names};
+pub use self::pods::{LONGEST_VALUE, PodObject, PodScope, check_pods, watch_pods};
+pub use self::watch::Feed;
 
 /// Longer than a watch lasts (see [`watch`]), so that only a peer that has gone silent meets it.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);

@@ -1,9 +1,18 @@
-//! The names of all objects of a kind: an index that is plain data, fed by a watch and read as snapshots.
+//! The names of all objects of a kind: an index that is plain data, fed by a watch of their metadata and read as snapshots.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use kube::api::{ListParams, PartialObjectMeta};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Config, Resource, ResourceExt as _};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::watch::{Feed, Watch, client};
+use super::{ConnectError, WatchMetrics};
+use crate::time::Clock;
 
 /// All names, sorted, at one time. `None` before the first complete list.
 pub type Names = watch::Receiver<Option<Arc<[String]>>>;
@@ -70,6 +79,67 @@ impl NameIndex {
     fn publish(&self) {
         self.snapshot.send_replace(Some(self.names.iter().cloned().collect()));
     }
+}
+
+/// Keeps the name of an object and forgets the rest.
+impl<K: Resource> Feed<K> for NameIndex {
+    fn begin_list(&mut self) {
+        self.begin_list();
+    }
+
+    fn listed(&mut self, object: K) {
+        self.listed(object.name_any());
+    }
+
+    fn end_list(&mut self) {
+        self.end_list();
+    }
+
+    fn apply(&mut self, object: K) {
+        self.apply(object.name_any());
+    }
+
+    fn delete(&mut self, object: K) {
+        self.delete(&object.name_any());
+    }
+
+    fn known(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Kubermatic's user clusters; cluster-scoped.
+pub fn kubermatic_clusters() -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kubermatic.k8c.io", "v1", "Cluster"), "clusters")
+}
+
+/// Prepares to feed `index` with the names of all objects of `resource`; only metadata is asked for. Run what is returned until `stop`; it
+/// survives whatever the API does.
+///
+/// # Errors
+/// When `config` holds TLS or authentication settings that do not work.
+pub fn watch_names(
+    config: Config,
+    resource: &ApiResource,
+    metrics: WatchMetrics,
+    clock: Clock,
+    index: NameIndex,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = anyhow::Result<()>> + Send + use<>, ConnectError> {
+    let watch = Watch::new(&resource.plural, &metrics, clock, stop);
+    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(watch.client(config)?, resource);
+    Ok(watch.run(api, None, index))
+}
+
+/// Lists all names once, to see whether it works.
+///
+/// # Errors
+/// What the API or the way to it said.
+pub async fn list_names(config: Config, resource: &ApiResource) -> anyhow::Result<Vec<String>> {
+    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client(config, || {})?, resource);
+    let listed = tokio::time::timeout(Duration::from_secs(30), api.list(&ListParams::default())).await;
+    let objects = listed.map_err(|_| anyhow::anyhow!("no answer within 30 s"))??;
+    Ok(objects.items.iter().map(|object| object.name_any()).collect())
 }
 
 #[cfg(test)]
