@@ -6,7 +6,7 @@
 //! main -> cli -> app -> subsystems -> mechanism -> clients -> core
 //! ```
 //!
-//! - subsystems, none of which imports another: [`inventory`], [`export`]
+//! - subsystems, none of which imports another: [`inventory`], [`export`], [`podmetrics`]
 //! - mechanism, which knows no subsystem: [`parts`], [`job`], [`server`], [`lifecycle`], [`telemetry`]
 //! - clients, the only modules that talk to the outside: [`http`], [`aws`], [`listing`], [`store`], [`promapi`], [`k8s`]
 //! - core, pure: [`exposition`], [`time`]
@@ -17,6 +17,7 @@ pub mod config;
 
 pub mod export;
 pub mod inventory;
+pub mod podmetrics;
 
 pub mod job;
 pub mod lifecycle;

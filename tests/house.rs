@@ -9,7 +9,7 @@ const FLOORS: [(&[&str], bool); 7] = [
     (&["cli"], false),
     (&["app"], false),
     (&["config"], false),
-    (&["inventory", "export"], false),
+    (&["inventory", "export", "podmetrics"], false),
     (&["parts", "job", "server", "lifecycle", "telemetry"], true),
     (&["http", "aws", "listing", "store", "promapi", "k8s"], true),
     (&["exposition", "time"], true),

@@ -1,0 +1,218 @@
+//! Which addresses may be scraped. Whoever may label a pod chooses what this program connects to, and a pod's status can be forged by whoever may
+//! write it; so nothing is asked that only this machine or its host can reach.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// Addresses that are not link-local and yet tell a machine about itself, credentials included, or that deserve the clearer word.
+const METADATA: [IpAddr; 9] = [
+    // AWS, Azure, Google, OpenStack, DigitalOcean and others.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    // Credentials of ECS tasks, and of EKS pods.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    // Alibaba Cloud; Azure's WireServer; Oracle Cloud.
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+];
+
+/// Why a pod is not scraped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// This machine.
+    Loopback,
+    /// Only on the same wire: `169.254.0.0/16`, `fe80::/10`.
+    LinkLocal,
+    /// A cloud's metadata and credentials.
+    Metadata,
+    /// No address: `0.0.0.0/8`, `::`.
+    Unspecified,
+    /// Many machines.
+    Multicast,
+    /// All machines.
+    Broadcast,
+    /// The node's address, from where more can be reached than the pod.
+    HostNetwork,
+}
+
+impl Refused {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Loopback, Self::LinkLocal, Self::Metadata, Self::Unspecified, Self::Multicast, Self::Broadcast, Self::HostNetwork];
+
+    /// As a label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::LinkLocal => "link_local",
+            Self::Metadata => "metadata",
+            Self::Unspecified => "unspecified",
+            Self::Multicast => "multicast",
+            Self::Broadcast => "broadcast",
+            Self::HostNetwork => "host_network",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Loopback => "a loopback address is not scraped",
+            Self::LinkLocal => "a link-local address is not scraped",
+            Self::Metadata => "the address of a metadata service is not scraped",
+            Self::Unspecified => "the unspecified address is not scraped",
+            Self::Multicast => "a multicast address is not scraped",
+            Self::Broadcast => "the broadcast address is not scraped",
+            Self::HostNetwork => "pods with the node's network are not scraped",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The rule of this program.
+#[derive(Debug, Clone, Default)]
+pub struct Guard {
+    allow: Vec<IpNet>,
+    allow_host_network: bool,
+}
+
+impl Guard {
+    /// Addresses in `allow` may be scraped, whatever they are; pods with the node's network only if `allow_host_network`.
+    pub fn new(allow: Vec<IpNet>, allow_host_network: bool) -> Self {
+        Self { allow, allow_host_network }
+    }
+
+    /// Whether a pod with this address may be scraped.
+    ///
+    /// # Errors
+    /// When it may not: why.
+    pub fn check(&self, address: IpAddr, host_network: bool) -> Result<(), Refused> {
+        if host_network && !self.allow_host_network {
+            return Err(Refused::HostNetwork);
+        }
+        let judged = reached(address);
+        if self.allow.iter().any(|range| range.contains(&address) || range.contains(&judged)) {
+            return Ok(());
+        }
+        match judge(judged) {
+            Some(refused) => Err(refused),
+            None => Ok(()),
+        }
+    }
+}
+
+fn judge(address: IpAddr) -> Option<Refused> {
+    let (link_local, unspecified, broadcast) = match address {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.octets()[0] == 0, v4.is_broadcast()),
+        IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.is_unspecified(), false),
+    };
+    let reasons = [
+        (METADATA.contains(&address), Refused::Metadata),
+        (address.is_loopback(), Refused::Loopback),
+        (link_local, Refused::LinkLocal),
+        (unspecified, Refused::Unspecified),
+        (address.is_multicast(), Refused::Multicast),
+        (broadcast, Refused::Broadcast),
+    ];
+    reasons.into_iter().find_map(|(applies, refused)| applies.then_some(refused))
+}
+
+/// The IPv4 address that an IPv6 address stands for, in the forms that a system or a gateway turns into it; else the address itself.
+fn reached(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let segments = v6.segments();
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match segments {
+        // `::` and `::1` look like IPv4-compatible addresses, but are none.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => address,
+        // IPv4-mapped and IPv4-compatible (RFC 4291), IPv4-translated (RFC 2765), NAT64 (RFC 6052).
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            v4(high, low)
+        }
+        // 6to4 (RFC 3056).
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(guard: &Guard, address: &str) -> Result<(), Refused> {
+        guard.check(address.parse().unwrap(), false)
+    }
+
+    #[test]
+    fn pods_are_scraped_and_what_only_the_host_can_reach_is_not() {
+        let guard = Guard::default();
+        for address in ["10.0.0.1", "100.64.0.7", "172.16.0.1", "192.168.1.1", "240.0.0.1", "8.8.8.8", "fd00::1", "2001:db8::1"] {
+            assert_eq!(check(&guard, address), Ok(()), "{address}");
+        }
+        let refused = [
+            (Refused::Loopback, &["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "::127.0.0.1", "2002:7f00:1::"][..]),
+            (Refused::LinkLocal, &["169.254.0.1", "fe80::1", "febf::1", "::ffff:169.254.1.1", "::ffff:0:169.254.1.1"]),
+            (
+                Refused::Metadata,
+                &[
+                    "169.254.169.254",
+                    "::ffff:169.254.169.254",
+                    "64:ff9b::a9fe:a9fe",
+                    "2002:a9fe:a9fe::1",
+                    "fd00:ec2::254",
+                    "fd00:ec2::23",
+                    "fd20:ce::254",
+                    "169.254.170.2",
+                    "169.254.170.23",
+                    "100.100.100.200",
+                    "168.63.129.16",
+                    "192.0.0.192",
+                ],
+            ),
+            (Refused::Unspecified, &["0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0", "::0.1.2.3"]),
+            (Refused::Multicast, &["224.0.0.1", "239.1.1.1", "ff02::1"]),
+            (Refused::Broadcast, &["255.255.255.255"]),
+        ];
+        for (reason, addresses) in refused {
+            for address in addresses {
+                assert_eq!(check(&guard, address), Err(reason), "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_permits_what_it_holds() {
+        let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap(), "fd00:ec2::/32".parse().unwrap()], false);
+        for address in ["127.0.0.1", "::ffff:127.0.0.1", "fd00:ec2::254"] {
+            assert_eq!(check(&guard, address), Ok(()), "{address}");
+        }
+        assert_eq!(check(&guard, "::1"), Err(Refused::Loopback));
+        let all = Guard::new(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()], false);
+        assert_eq!(check(&all, "169.254.169.254"), Ok(()));
+        assert_eq!(all.check("10.0.0.1".parse().unwrap(), true), Err(Refused::HostNetwork));
+    }
+
+    #[test]
+    fn the_nodes_network_is_allowed_apart() {
+        let guard = Guard::new(Vec::new(), true);
+        assert_eq!(guard.check("10.0.0.1".parse().unwrap(), true), Ok(()));
+        assert_eq!(guard.check("127.0.0.1".parse().unwrap(), true), Err(Refused::Loopback));
+    }
+
+    #[test]
+    fn reasons_are_a_closed_set() {
+        let words: std::collections::BTreeSet<_> = Refused::ALL.iter().map(|refused| refused.as_str()).collect();
+        assert_eq!(words.len(), Refused::ALL.len());
+        assert!(Refused::ALL.iter().all(|refused| refused.to_string().ends_with("not scraped")));
+    }
+}
