@@ -20,6 +20,7 @@ mod http_server;
 mod mix;
 mod s3_list;
 mod text;
+mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -11,7 +11,6 @@ mod listing;
 mod objects;
 mod operations;
 mod serve;
-mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

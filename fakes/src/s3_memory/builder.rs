@@ -9,9 +9,13 @@ use futures::FutureExt;
 use s3s::service::S3ServiceBuilder;
 
 use super::serve::{self, OneUser, Shared};
-use super::{S3Memory, addressing, listing, operations, tls};
+use super::{S3Memory, addressing, listing, operations};
 use crate::http_server::{Handler, HttpServer};
 use crate::s3_list::MAX_KEYS;
+use crate::tls::Authority;
+
+/// The certificate holds for these.
+const TLS_NAMES: [&str; 3] = ["localhost", "*.localhost", "127.0.0.1"];
 
 /// How to start an [`S3Memory`].
 #[derive(Debug, Clone)]
@@ -83,14 +87,15 @@ impl Builder {
             let shared = Arc::clone(&shared);
             Arc::new(move |request| serve::answer(service.clone(), Arc::clone(&shared), request).boxed())
         };
-        let (acceptor, ca_pem) = self.tls.then(tls::acceptor).unzip();
+        let authority = self.tls.then(|| Authority::new("fake S3 authority"));
+        let acceptor = authority.as_ref().map(|authority| authority.acceptor("fake S3", &TLS_NAMES));
         Ok(S3Memory {
             server: HttpServer::start(self.address, acceptor, handler).await?,
             shared,
             access_key_id: self.access_key_id,
             secret_access_key: self.secret_access_key,
             session_token: self.session_token,
-            ca_pem,
+            ca_pem: authority.map(|authority| authority.pem()),
         })
     }
 }
