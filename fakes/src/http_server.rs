@@ -136,7 +136,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, handler: Handle
     // Small answers must not wait for the acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
     let reset = ResetOnClose::default();
-    let socket = Socket { stream, reset: reset.clone() };
+    let socket = Socket::new(stream, reset.clone());
     match tls {
         None => serve(socket, reset, handler).await,
         Some(acceptor) => {
@@ -168,9 +168,15 @@ where
 }
 
 /// A TCP stream that can end with a reset.
-struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     reset: ResetOnClose,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream, reset: ResetOnClose) -> Self {
+        Self { stream, reset }
+    }
 }
 
 impl Drop for Socket {

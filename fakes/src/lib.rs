@@ -1,8 +1,9 @@
 //! Fake peers over HTTP, for the tests and the benchmarks of kube-s3-exporter.
 //!
-//! Each fake is a real server on a port of 127.0.0.1, so that the code under test speaks its own
+//! Each fake is a real server on a loopback address, so that the code under test speaks its own
 //! protocol to it and needs no trait or switch for tests. A fake runs on the tokio runtime of the
-//! caller, holds no global state and stops when its handle is dropped.
+//! caller and stops when its handle is dropped. The only global state is how many addresses were given
+//! to pods.
 //!
 //! | module | plays | good for |
 //! |---|---|---|
@@ -10,8 +11,10 @@
 //! | [`s3_pages`] | ListObjectsV2 over computed keys, with faults | millions of objects, benchmarks, broken servers |
 //! | [`prometheus`] | the HTTP API of Prometheus over computed series, with faults | exports of any size, broken servers |
 //! | [`kube_api`] | the Kubernetes API: list and watch | watches, expiry, outages |
+//! | [`pods`] | pods with metrics, each on its own address | scrapes, and everything that a pod can do wrong |
 
 pub mod kube_api;
+pub mod pods;
 pub mod prometheus;
 pub mod s3_memory;
 pub mod s3_pages;
