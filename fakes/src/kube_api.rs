@@ -6,7 +6,10 @@
 
 mod answer;
 mod cluster;
+mod object;
 mod path;
+mod pod;
+mod selector;
 mod serve;
 mod state;
 mod watch;
@@ -21,12 +24,13 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 pub use cluster::CLUSTERS;
+pub use pod::{PODS, PodSpec};
 
 use crate::http_server::{ANY_PORT, Handler, HttpServer};
 use crate::lock;
 use path::normal;
 use serve::Shared;
-use state::{Failure, State};
+use state::{Failure, State, id};
 
 /// A running API server; it stops when this is dropped.
 pub struct KubeApi {
@@ -101,7 +105,12 @@ impl KubeApi {
 
     /// Deletes an object; `namespace` is `None` for cluster-scoped ones. Whether it was there.
     pub fn delete(&self, resource: &str, name: &str, namespace: Option<&str>) -> bool {
-        self.change(|state| state.delete(normal(resource), namespace.unwrap_or_default(), name))
+        self.change(|state| state.delete(id(resource, namespace, name), true))
+    }
+
+    /// Deletes an object so that watches miss it: there is no `DELETED` event, neither now nor later.
+    pub fn delete_silently(&self, resource: &str, name: &str, namespace: Option<&str>) -> bool {
+        self.change(|state| state.delete(id(resource, namespace, name), false))
     }
 
     /// Creates or touches a Kubermatic `Cluster` with an invented spec.
@@ -112,6 +121,21 @@ impl KubeApi {
     /// Deletes a Kubermatic `Cluster`; whether it was there.
     pub fn delete_cluster(&self, name: &str) -> bool {
         self.delete(CLUSTERS, name, None)
+    }
+
+    /// Creates or replaces a pod. With another uid it is another pod, and the one before is deleted.
+    pub fn apply_pod(&self, pod: &PodSpec) {
+        self.apply(PODS, pod.to_json());
+    }
+
+    /// Deletes a pod; whether it was there.
+    pub fn delete_pod(&self, namespace: &str, name: &str) -> bool {
+        self.delete(PODS, name, Some(namespace))
+    }
+
+    /// [`delete_silently`](Self::delete_silently) for a pod.
+    pub fn delete_pod_silently(&self, namespace: &str, name: &str) -> bool {
+        self.delete_silently(PODS, name, Some(namespace))
     }
 
     /// Lists that ask for pages (`limit`) get pages of at most `size` objects.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::object::Object;
 use super::path::{Options, Target};
 use super::state::State;
 use crate::http_server::{Body, full};
@@ -27,14 +28,17 @@ impl View {
         if accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata")) { Self::Metadata } else { Self::Whole }
     }
 
-    pub(super) fn show(self, object: &Value) -> Value {
+    /// The JSON of an object on its own.
+    pub(super) fn show(self, object: &Object) -> String {
+        let mut json = String::new();
+        self.write(object, true, &mut json);
+        json
+    }
+
+    fn write(self, object: &Object, type_meta: bool, json: &mut String) {
         match self {
-            Self::Whole => object.clone(),
-            Self::Metadata => json!({
-                "kind": "PartialObjectMetadata",
-                "apiVersion": "meta.k8s.io/v1",
-                "metadata": object["metadata"],
-            }),
+            Self::Whole => object.write(json, type_meta),
+            Self::Metadata => object.write_partial(json),
         }
     }
 }
@@ -102,7 +106,7 @@ fn with_type(body: impl Into<Bytes>, content_type: &'static str) -> Response<Bod
 /// `GET` of a single object.
 pub(super) fn get(state: &State, target: &Target, name: &str, view: View) -> Response<Body> {
     match state.get(target, name) {
-        Some(object) => json_response(&view.show(&object)),
+        Some(object) => with_type(view.show(&object), "application/json"),
         None => {
             let plural = target.resource.rsplit('/').next().unwrap_or_default();
             status(404, &format!("{plural} \"{name}\" not found"))
@@ -115,22 +119,6 @@ pub(super) fn list(state: &mut State, target: &Target, options: &Options, view: 
     let Some(page) = state.page(target, options) else {
         return status(410, "The provided continue parameter is too old to display a consistent list result.");
     };
-    let items: Vec<Value> = page
-        .items
-        .iter()
-        .map(|object| {
-            let mut item = view.show(object);
-            // Items of built-in lists come without the fields that the list itself has.
-            if view == View::Whole
-                && target.resource.starts_with("api/")
-                && let Some(fields) = item.as_object_mut()
-            {
-                fields.remove("kind");
-                fields.remove("apiVersion");
-            }
-            item
-        })
-        .collect();
     let (kind, api_version) = match view {
         View::Whole => (format!("{}List", state.kind(target)), target.api_version().to_owned()),
         View::Metadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
@@ -140,10 +128,17 @@ pub(super) fn list(state: &mut State, target: &Target, options: &Options, view: 
         metadata["continue"] = json!(token);
         metadata["remainingItemCount"] = json!(page.remaining);
     }
-    json_response(&json!({
-        "kind": kind,
-        "apiVersion": api_version,
-        "metadata": metadata,
-        "items": items,
-    }))
+    let fields = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata }).to_string();
+    let mut json = fields.strip_suffix('}').unwrap_or_default().to_owned();
+    json += ",\"items\":[";
+    // Items of built-in lists come without the fields that the list itself has.
+    let type_meta = !target.resource.starts_with("api/");
+    for (index, object) in page.items.iter().enumerate() {
+        if index > 0 {
+            json += ",";
+        }
+        view.write(object, type_meta, &mut json);
+    }
+    json += "]}";
+    with_type(json, "application/json")
 }

@@ -1,7 +1,9 @@
-//! Which objects a request is about: resource paths, selectors and list options.
+//! Which objects a request is about: resource paths and list options.
 
 use http::Uri;
-use serde_json::Value;
+
+use super::object::Object;
+use super::selector::{Requirement, requirements};
 
 /// A resource path without the namespace and the name: `apis/kubermatic.k8c.io/v1/clusters`.
 pub(super) fn normal(resource: &str) -> String {
@@ -94,53 +96,10 @@ impl Options {
     }
 
     /// Whether both selectors choose `object`.
-    pub(super) fn select(&self, object: &Value) -> bool {
-        let labels = &object["metadata"]["labels"];
-        let label = |key: &str| labels[key].as_str();
-        let field = |key: &str| key.split('.').fold(object, |value, part| &value[part]).as_str();
-        self.labels.iter().all(|wanted| wanted.holds(label)) && self.fields.iter().all(|wanted| wanted.holds(field))
+    pub(super) fn select(&self, object: &Object) -> bool {
+        self.labels.iter().all(|wanted| wanted.holds(|key| object.label(key)))
+            && self.fields.iter().all(|wanted| wanted.holds(|path| object.field(path)))
     }
-}
-
-/// One term of a selector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Requirement {
-    Is(String, String),
-    IsNot(String, String),
-    Exists(String),
-    Missing(String),
-}
-
-impl Requirement {
-    fn holds<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> bool {
-        match self {
-            // A field that is not there counts as empty.
-            Self::Is(key, wanted) => value(key).unwrap_or_default() == wanted,
-            Self::IsNot(key, other) => value(key).unwrap_or_default() != other,
-            Self::Exists(key) => value(key).is_some(),
-            Self::Missing(key) => value(key).is_none(),
-        }
-    }
-}
-
-/// The terms of an equality-based selector. Sets (`key in (a,b)`) are not understood.
-fn requirements(selector: &str) -> Vec<Requirement> {
-    let terms = selector.split(',').map(str::trim);
-    terms
-        .filter(|term| !term.is_empty())
-        .map(|term| {
-            let text = |part: &str| part.trim().to_owned();
-            if let Some((key, value)) = term.split_once("!=") {
-                Requirement::IsNot(text(key), text(value))
-            } else if let Some((key, value)) = term.split_once('=') {
-                Requirement::Is(text(key), text(value.trim_start_matches('=')))
-            } else if let Some(key) = term.strip_prefix('!') {
-                Requirement::Missing(text(key))
-            } else {
-                Requirement::Exists(text(term))
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -165,6 +124,7 @@ mod tests {
     #[test]
     fn selectors() {
         let pod = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"nodeName": "n1"}});
+        let pod = Object::new(pod, None, 1);
         let selects = |query: &str| {
             let uri = format!("/api/v1/pods?{query}").parse().unwrap();
             Options::parse(&uri).select(&pod)
@@ -172,6 +132,9 @@ mod tests {
         assert!(selects("labelSelector=app%3Dweb,!job&fieldSelector=spec.nodeName%3Dn1"));
         assert!(!selects("labelSelector=app!%3Dweb"));
         assert!(!selects("labelSelector=job"));
+        assert!(selects("labelSelector=app+in+(api,+web),job+notin+(a,b)"));
+        assert!(!selects("labelSelector=app+notin+(api,web)"));
+        assert!(!selects("labelSelector=job+in+(a)"));
         assert!(!selects("fieldSelector=spec.nodeName%3Dn2"));
     }
 }

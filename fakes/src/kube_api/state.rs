@@ -1,25 +1,44 @@
 //! The objects of the fake cluster, the history of their changes and the switches of the test.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::path::{Options, Target};
+use super::object::Object;
+use super::path::{Options, Target, normal};
 
 /// Resource, namespace (empty for cluster-scoped objects) and name.
-type ObjectId = (String, String, String);
+pub(super) type ObjectId = (String, String, String);
 
-/// One change, as watches see it.
-#[derive(Clone)]
-pub(super) struct Event {
-    pub(super) revision: u64,
-    /// `ADDED`, `MODIFIED` or `DELETED`.
-    pub(super) change: &'static str,
+pub(super) fn id(resource: &str, namespace: Option<&str>, name: &str) -> ObjectId {
+    (normal(resource), namespace.unwrap_or_default().to_owned(), name.to_owned())
+}
+
+/// One change of an object.
+struct Event {
+    revision: u64,
     resource: String,
     namespace: String,
-    pub(super) object: Arc<Value>,
+    before: Option<Object>,
+    /// The new version; for a deletion the last one.
+    object: Object,
+    deleted: bool,
+}
+
+impl Event {
+    /// What a watch with these selectors sees of it: nothing, or the type of its event and the object.
+    /// An object that no longer matches is deleted for the watch, with its last version that did.
+    fn seen_with(&self, options: &Options) -> Option<(&'static str, Object)> {
+        let before = self.before.as_ref().filter(|before| options.select(before));
+        let matches = !self.deleted && options.select(&self.object);
+        match (before, matches) {
+            (None, false) => None,
+            (None, true) => Some(("ADDED", self.object.clone())),
+            (Some(_), true) => Some(("MODIFIED", self.object.clone())),
+            (Some(before), false) => Some(("DELETED", before.at(self.revision))),
+        }
+    }
 }
 
 /// What a test has switched on. Counters only grow: whoever remembers an old value sees the change.
@@ -48,13 +67,13 @@ pub(super) struct Failure {
 /// A list that is being read page by page. All of its pages are from one moment.
 struct Snapshot {
     revision: u64,
-    objects: Vec<Arc<Value>>,
+    objects: Vec<Object>,
 }
 
 /// One page of a list.
 pub(super) struct ListPage {
     pub(super) revision: u64,
-    pub(super) items: Vec<Arc<Value>>,
+    pub(super) items: Vec<Object>,
     pub(super) continue_token: Option<String>,
     pub(super) remaining: usize,
 }
@@ -65,7 +84,7 @@ pub(super) struct State {
     revision: u64,
     /// Resource versions below this one are too old to watch from.
     oldest: u64,
-    objects: BTreeMap<ObjectId, Arc<Value>>,
+    objects: BTreeMap<ObjectId, Object>,
     kinds: HashMap<String, String>,
     events: Vec<Event>,
     snapshots: HashMap<u64, Snapshot>,
@@ -85,53 +104,40 @@ impl State {
         self.revision
     }
 
-    /// Creates or replaces an object and fills in what the API server fills in.
-    pub(super) fn apply(&mut self, resource: String, mut object: Value) {
-        self.revision += 1;
+    /// Creates or replaces an object. Another uid than before is another object: the old one is deleted.
+    pub(super) fn apply(&mut self, resource: String, object: Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let namespace = text(&object["metadata"]["namespace"]);
         let name = text(&object["metadata"]["name"]);
-        if let Some(kind) = object["kind"].as_str() {
+        if let Some(kind) = object["kind"].as_str()
+            && self.kinds.get(&resource).is_none_or(|known| known != kind)
+        {
             self.kinds.insert(resource.clone(), kind.to_owned());
         }
-        let id = (resource.clone(), namespace.clone(), name);
-        let before = self.objects.get(&id);
-        let fixed = [
-            ("uid", json!(format!("0c1d2e3f-0000-4000-8000-{:012x}", self.revision))),
-            ("creationTimestamp", json!("2026-01-01T00:00:00Z")),
-        ];
-        let metadata = &mut object["metadata"];
-        for (field, first) in fixed {
-            if let Some(before) = before {
-                metadata[field] = before["metadata"][field].clone();
-            } else if metadata[field].is_null() {
-                metadata[field] = first;
-            }
+        let id = (resource, namespace, name);
+        let uid = object["metadata"]["uid"].as_str();
+        if uid.is_some_and(|uid| self.objects.get(&id).is_some_and(|before| before.uid() != uid)) {
+            self.delete(id.clone(), true);
         }
-        metadata["resourceVersion"] = json!(self.revision.to_string());
-        let change = if before.is_some() { "MODIFIED" } else { "ADDED" };
-        let object = Arc::new(object);
-        self.objects.insert(id, Arc::clone(&object));
-        self.record(change, resource, namespace, object);
+        self.revision += 1;
+        let object = Object::new(object, self.objects.get(&id), self.revision);
+        let before = self.objects.insert(id.clone(), object.clone());
+        let (resource, namespace, _) = id;
+        self.events.push(Event { revision: self.revision, resource, namespace, before, object, deleted: false });
     }
 
-    /// Removes an object; whether it was there.
-    pub(super) fn delete(&mut self, resource: String, namespace: &str, name: &str) -> bool {
-        let id = (resource, namespace.to_owned(), name.to_owned());
+    /// Removes an object; whether it was there. If it is not `told`, no watch will know.
+    pub(super) fn delete(&mut self, id: ObjectId, told: bool) -> bool {
         let Some(object) = self.objects.remove(&id) else {
             return false;
         };
         self.revision += 1;
-        // The last state, with the version of the deletion.
-        let mut last = Value::clone(&object);
-        last["metadata"]["resourceVersion"] = json!(self.revision.to_string());
-        let (resource, namespace, _) = id;
-        self.record("DELETED", resource, namespace, Arc::new(last));
+        if told {
+            let (resource, namespace, _) = id;
+            let before = Some(object.clone());
+            self.events.push(Event { revision: self.revision, resource, namespace, before, object, deleted: true });
+        }
         true
-    }
-
-    fn record(&mut self, change: &'static str, resource: String, namespace: String, object: Arc<Value>) {
-        self.events.push(Event { revision: self.revision, change, resource, namespace, object });
     }
 
     /// Makes every resource version known so far too old.
@@ -153,33 +159,32 @@ impl State {
         self.kinds.get(&target.resource).cloned().unwrap_or_else(|| target.guessed_kind())
     }
 
-    pub(super) fn get(&self, target: &Target, name: &str) -> Option<Arc<Value>> {
+    pub(super) fn get(&self, target: &Target, name: &str) -> Option<Object> {
         let namespace = target.namespace.clone().unwrap_or_default();
         let id = (target.resource.clone(), namespace, name.to_owned());
         self.objects.get(&id).cloned()
     }
 
     /// All objects that a list or a new watch is about, by namespace and name.
-    pub(super) fn select(&self, target: &Target, options: &Options) -> Vec<Arc<Value>> {
+    pub(super) fn select(&self, target: &Target, options: &Options) -> Vec<Object> {
         let from = (target.resource.clone(), String::new(), String::new());
         self.objects
             .range(from..)
             .take_while(|((resource, ..), _)| *resource == target.resource)
             .filter(|((_, namespace, _), _)| in_namespace(target, namespace))
             .filter(|(_, object)| options.select(object))
-            .map(|(_, object)| Arc::clone(object))
+            .map(|(_, object)| object.clone())
             .collect()
     }
 
-    /// The changes behind `revision` that a watch is about.
-    pub(super) fn events_after(&self, revision: u64, target: &Target, options: &Options) -> Vec<Event> {
+    /// The changes behind `revision` that a watch is about, as it sees them.
+    pub(super) fn events_after(&self, revision: u64, target: &Target, options: &Options) -> Vec<(&'static str, Object)> {
         let first = self.events.partition_point(|event| event.revision <= revision);
         self.events[first..]
             .iter()
             .filter(|event| event.resource == target.resource)
             .filter(|event| in_namespace(target, &event.namespace))
-            .filter(|event| options.select(&event.object))
-            .cloned()
+            .filter_map(|event| event.seen_with(options))
             .collect()
     }
 

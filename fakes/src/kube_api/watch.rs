@@ -10,7 +10,7 @@ use futures::stream::{self, TryStreamExt};
 use http::{HeaderValue, Response, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::answer::{HALF_A_LINE, View, status, status_object};
@@ -167,7 +167,7 @@ impl Watcher {
             self.last_words = Some(Ok(()));
         } else if switches.expired != self.expired {
             let message = "The resourceVersion for the provided watch is too old.";
-            self.push("ERROR", &status_object(410, "Expired", message));
+            self.push("ERROR", &status_object(410, "Expired", message).to_string());
             self.last_words = Some(Ok(()));
         } else if switches.absent.contains(&self.target.resource) {
             self.last_words = Some(Ok(()));
@@ -187,8 +187,8 @@ impl Watcher {
     }
 
     fn take_events(&mut self, state: &State) {
-        for event in state.events_after(self.cursor, &self.target, &self.options) {
-            self.push(event.change, &self.view.show(&event.object));
+        for (change, object) in state.events_after(self.cursor, &self.target, &self.options) {
+            self.push(change, &self.view.show(&object));
         }
         self.cursor = state.revision();
     }
@@ -207,16 +207,16 @@ impl Watcher {
         if initial_events_end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
-        let object = json!({
-            "kind": self.kind,
-            "apiVersion": self.target.api_version(),
-            "metadata": metadata,
-        });
-        self.push("BOOKMARK", &self.view.show(&object));
+        let (kind, api_version) = match self.view {
+            View::Whole => (self.kind.as_str(), self.target.api_version()),
+            View::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1"),
+        };
+        let object = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata });
+        self.push("BOOKMARK", &object.to_string());
     }
 
-    fn push(&mut self, event: &str, object: &Value) {
-        let line = format!("{}\n", json!({ "type": event, "object": object }));
+    fn push(&mut self, event: &str, object: &str) {
+        let line = format!("{{\"type\":\"{event}\",\"object\":{object}}}\n");
         self.pending.push_back(line.into());
     }
 }
