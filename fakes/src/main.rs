@@ -5,6 +5,7 @@
 //! fakes s3-pages --space clusters --objects 10000000 --latency-ms 20
 //! fakes prometheus --metrics up=1000,node_cpu_seconds_total=50000 --latency-ms 20
 //! fakes kube --clusters 1000 --kubeconfig-dir /tmp
+//! fakes pods --count 1000 --port 9150 --samples-per-pod 1857 --hang 5 --kubeconfig-dir /tmp
 //! ```
 
 use std::io::{self, Write};
@@ -14,11 +15,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use fakes::kube_api::KubeApi;
+use fakes::pods::{Fleet, FleetOptions};
 use fakes::prometheus::{MetricShape, Prometheus};
 use fakes::s3_memory::S3Memory;
 use fakes::s3_pages::{ClusterTimestamp, Counters, DateTree, KeySpace, LongPrefix, NonAscii, OneHuge, S3Pages, Uuids};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Fake S3, Prometheus and Kubernetes servers on 127.0.0.1, for tests and benchmarks.
+/// Fake S3, Prometheus and Kubernetes servers and pods on loopback addresses, for tests and benchmarks.
 #[derive(Parser)]
 struct Cli {
     /// Port to listen on; 0 takes a free one
@@ -80,6 +83,27 @@ enum Fake {
         /// Require this bearer token
         #[arg(long)]
         token: Option<String>,
+    },
+    /// Pods with metrics, each on its own loopback address, and a Kubernetes API server that lists them
+    Pods {
+        /// How many pods; all of them listen on --port
+        #[arg(long, default_value_t = 10)]
+        count: usize,
+        /// How many samples the metrics of a pod have, about 102 bytes each
+        #[arg(long, default_value_t = 1_857)]
+        samples_per_pod: usize,
+        /// So many pods of a hundred never answer
+        #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
+        hang: u8,
+        /// Before the names job-name and port of the labels
+        #[arg(long, default_value = "metrics-aggregator.apawel.me/")]
+        label_prefix: String,
+        /// Port of the API server; 0 takes a free one
+        #[arg(long, default_value_t = 0)]
+        api_port: u16,
+        /// Write a kubeconfig into this directory
+        #[arg(long)]
+        kubeconfig_dir: Option<PathBuf>,
     },
 }
 
@@ -146,13 +170,30 @@ async fn main() -> io::Result<()> {
             for number in 0..clusters {
                 server.apply_cluster(&format!("cluster-{number:05}"));
             }
-            print(&format!("{}\n", server.endpoint()))?;
-            if let Some(dir) = kubeconfig_dir {
-                print(&format!("{}\n", server.kubeconfig(dir).display()))?;
-            }
+            print_api(&server, kubeconfig_dir)?;
+            tokio::signal::ctrl_c().await
+        }
+        Fake::Pods { count, samples_per_pod: samples, hang, label_prefix, api_port, kubeconfig_dir } => {
+            allow_many_sockets();
+            let api = SocketAddr::from((Ipv4Addr::LOCALHOST, api_port));
+            let options = FleetOptions { count, port: cli.port, samples, hang_percent: hang.into(), label_prefix, api };
+            let fleet = Fleet::start(&options).await?;
+            print_api(&fleet.api, kubeconfig_dir)?;
             tokio::signal::ctrl_c().await
         }
     }
+}
+
+/// Prints where an API server is and, if wanted, a kubeconfig for it.
+fn print_api(api: &KubeApi, kubeconfig_dir: Option<PathBuf>) -> io::Result<()> {
+    print(&format!("{}\n", api.endpoint()))?;
+    kubeconfig_dir.map_or(Ok(()), |dir| print(&format!("{}\n", api.kubeconfig(dir).display())))
+}
+
+/// A socket for each pod and each connection is more than the usual limit of a shell.
+fn allow_many_sockets() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Reads `up=100`.

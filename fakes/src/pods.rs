@@ -8,6 +8,8 @@ mod address;
 mod behaviour;
 mod concurrency;
 mod connection;
+pub mod exposition;
+mod fleet;
 mod gzip;
 mod negotiation;
 mod respond;
@@ -24,6 +26,7 @@ use tokio::task::JoinHandle;
 pub use address::loopback;
 pub use behaviour::{Behaviour, Body, OPENMETRICS, TEXT};
 pub use concurrency::Concurrency;
+pub use fleet::{Fleet, FleetOptions};
 
 use crate::lock;
 pub use crate::tls::Authority;
@@ -78,7 +81,7 @@ impl Pod {
 
     /// A pod with more to say about it.
     pub fn builder(behaviour: Behaviour) -> PodBuilder {
-        PodBuilder { behaviour, ip: loopback(), port: 0, tls: None, concurrency: None }
+        PodBuilder { behaviour, ip: loopback(), port: 0, tls: None, concurrency: None, forgetful: false }
     }
 
     /// Its address.
@@ -159,6 +162,7 @@ pub struct PodBuilder {
     port: u16,
     tls: Option<(tokio_rustls::TlsAcceptor, String)>,
     concurrency: Option<Concurrency>,
+    forgetful: bool,
 }
 
 impl PodBuilder {
@@ -187,6 +191,11 @@ impl PodBuilder {
         Self { concurrency: Some(concurrency.clone()), ..self }
     }
 
+    /// Keeps no requests: [`Pod::requests`] is empty.
+    pub fn forgetful(self) -> Self {
+        Self { forgetful: true, ..self }
+    }
+
     /// Listens. Fails if the address is taken.
     pub async fn start(self) -> io::Result<Pod> {
         let listener = TcpListener::bind((self.ip, self.port)).await?;
@@ -194,6 +203,8 @@ impl PodBuilder {
         let shared = Shared {
             behaviour: Mutex::new(self.behaviour),
             requests: Mutex::default(),
+            forgetful: self.forgetful,
+            asked: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             concurrency: self.concurrency,
             tls,

@@ -21,6 +21,10 @@ use crate::lock;
 pub(super) struct Shared {
     pub(super) behaviour: Mutex<Behaviour>,
     pub(super) requests: Mutex<Vec<PodRequest>>,
+    /// Keeps no requests.
+    pub(super) forgetful: bool,
+    /// How many requests there were.
+    pub(super) asked: AtomicUsize,
     pub(super) connections: AtomicUsize,
     pub(super) concurrency: Option<Concurrency>,
     pub(super) tls: Option<TlsAcceptor>,
@@ -71,11 +75,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     while let Some((request, keep)) = connection.request().await {
-        let number = {
-            let mut requests = lock(&shared.requests);
-            requests.push(request.clone());
-            requests.len() - 1
-        };
+        let number = shared.asked.fetch_add(1, Ordering::Relaxed);
+        if !shared.forgetful {
+            lock(&shared.requests).push(request.clone());
+        }
         let behaviour = lock(&shared.behaviour).clone();
         connection.busy = shared.concurrency.as_ref().zip(watched.clone()).map(|(concurrency, socket)| concurrency.enter(socket));
         let Ok(then) = respond(&mut connection, behaviour, &request, number).await else {

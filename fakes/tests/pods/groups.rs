@@ -3,12 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use fakes::pods::{Authority, Behaviour, Concurrency, Pod, loopback};
+use fakes::pods::{Authority, Behaviour, Concurrency, Fleet, FleetOptions, Pod, exposition, loopback};
 use reqwest::{Certificate, Client, redirect};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::{PATIENCE, asked, rest};
+use crate::{PATIENCE, SHORT, asked, rest};
 
 #[tokio::test]
 async fn addresses_ports_and_stops() {
@@ -70,4 +70,22 @@ async fn concurrency() {
     assert_eq!((concurrency.now(), concurrency.peak()), (1, 2));
     concurrency.reset_peak();
     assert_eq!(concurrency.peak(), 1);
+}
+
+#[tokio::test]
+async fn fleets() {
+    let options = FleetOptions { count: 4, samples: 30, hang_percent: 25, ..FleetOptions::default() };
+    let fleet = Fleet::start(&options).await.unwrap();
+    let label = "labelSelector=metrics-aggregator.apawel.me%2Fjob-name%3Dmemcached";
+    let url = format!("{}/api/v1/pods?{label}", fleet.api.endpoint());
+    let client = Client::builder().tls_built_in_root_certs(false).build().unwrap();
+    let list = client.get(url).send().await.unwrap().bytes().await.unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
+    for (pod, item) in fleet.pods.iter().zip(list["items"].as_array().unwrap()) {
+        assert_eq!(item["status"]["podIP"], pod.ip().to_string());
+        assert_eq!(item["metadata"]["labels"]["metrics-aggregator.apawel.me/port"], pod.port().to_string());
+    }
+    let (bytes, _) = rest(&mut asked(&fleet.pods[2], "Connection: close\r\n").await).await;
+    assert!(bytes.ends_with(exposition::body(2, 30).as_bytes()));
+    assert!(timeout(SHORT, rest(&mut asked(&fleet.pods[3], "").await)).await.is_err());
 }
