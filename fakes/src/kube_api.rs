@@ -5,6 +5,7 @@
 //! The protocol is that of <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
 
 mod answer;
+mod ballast;
 mod cluster;
 mod object;
 mod path;
@@ -100,7 +101,7 @@ impl KubeApi {
 
     /// Creates or replaces the object with the `metadata.name` and `metadata.namespace` of `object`.
     pub fn apply(&self, resource: &str, object: Value) {
-        self.change(|state| state.apply(normal(resource), object));
+        self.change(|state| state.apply(normal(resource), object, None));
     }
 
     /// Deletes an object; `namespace` is `None` for cluster-scoped ones. Whether it was there.
@@ -125,7 +126,7 @@ impl KubeApi {
 
     /// Creates or replaces a pod. With another uid it is another pod, and the one before is deleted.
     pub fn apply_pod(&self, pod: &PodSpec) {
-        self.apply(PODS, pod.to_json());
+        self.change(|state| state.apply(normal(PODS), pod.without_ballast(), pod.ballast_size()));
     }
 
     /// Deletes a pod; whether it was there.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::ballast::Ballast;
+
 /// One version of an object. Clones share the text.
 #[derive(Clone)]
 pub(super) struct Object {
@@ -23,11 +25,13 @@ struct Parts {
     labels: Vec<(String, String)>,
     /// What a field selector can ask for, as `spec.nodeName`.
     fields: Vec<(String, String)>,
+    /// More text, and where in `rest` its environment belongs.
+    ballast: Option<(Ballast, usize)>,
 }
 
 impl Object {
     /// Stores `value` and fills in what the API server fills in. What is fixed stays as it was `before`.
-    pub(super) fn new(mut value: Value, before: Option<&Self>, revision: u64) -> Self {
+    pub(super) fn new(mut value: Value, ballast: Option<Ballast>, before: Option<&Self>, revision: u64) -> Self {
         let uid = format!("0c1d2e3f-0000-4000-8000-{revision:012x}");
         let parts = before.map(|before| &before.parts);
         let fixed = [
@@ -45,7 +49,7 @@ impl Object {
         let Value::Object(members) = value else {
             panic!("an object of Kubernetes is a JSON object");
         };
-        Self { revision, parts: Arc::new(Parts::new(members)) }
+        Self { revision, parts: Arc::new(Parts::new(members, ballast)) }
     }
 
     /// The same with another resource version.
@@ -72,7 +76,13 @@ impl Object {
             *json += &self.parts.type_meta;
         }
         self.write_metadata(json);
-        *json += &self.parts.rest;
+        match &self.parts.ballast {
+            None => *json += &self.parts.rest,
+            Some((ballast, place)) => {
+                let (before, after) = self.parts.rest.split_at(*place);
+                json.extend([before, &ballast.environment, after]);
+            }
+        }
         *json += "}";
     }
 
@@ -88,12 +98,15 @@ impl Object {
         *json += &self.revision.to_string();
         *json += "\"";
         *json += &self.parts.metadata;
+        if let Some((ballast, _)) = &self.parts.ballast {
+            *json += &ballast.metadata;
+        }
         *json += "}";
     }
 }
 
 impl Parts {
-    fn new(mut members: Map<String, Value>) -> Self {
+    fn new(mut members: Map<String, Value>, ballast: Option<Ballast>) -> Self {
         let mut type_meta = String::new();
         for name in ["apiVersion", "kind"] {
             if let Some(value) = members.remove(name) {
@@ -115,6 +128,7 @@ impl Parts {
                 _ => {}
             }
         }
+        let rest = joined(&members);
         let labels = metadata.get("labels").and_then(Value::as_object).into_iter().flat_map(strings);
         Self {
             uid: text("uid"),
@@ -123,7 +137,8 @@ impl Parts {
             fields,
             type_meta,
             metadata: joined(&metadata),
-            rest: joined(&members),
+            ballast: ballast.map(|ballast| (ballast, Ballast::place(&rest))),
+            rest,
         }
     }
 }
@@ -138,11 +153,14 @@ fn strings(members: &Map<String, Value>) -> impl Iterator<Item = (&str, &str)> {
 
 /// The members, each with a comma before it.
 fn joined(members: &Map<String, Value>) -> String {
-    members.iter().map(|(name, value)| format!(",{}:{value}", json!(name))).collect()
+    let mut text: String = members.iter().map(|(name, value)| format!(",{}:{value}", json!(name))).collect();
+    text.shrink_to_fit();
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::PodSpec;
     use super::*;
 
     #[test]
@@ -153,7 +171,7 @@ mod tests {
             "metadata": { "name": "a", "labels": { "app": "\"b\"" }, "uid": "u", "creationTimestamp": "c", "resourceVersion": "1" },
             "spec": { "nodeName": "n" },
         });
-        let object = Object::new(value.clone(), None, 7);
+        let object = Object::new(value.clone(), None, None, 7);
         let mut expected = value;
         expected["metadata"]["resourceVersion"] = json!("7");
         let written = |type_meta| {
@@ -165,5 +183,15 @@ mod tests {
         assert_eq!(written(false), json!({ "metadata": expected["metadata"], "spec": expected["spec"] }));
         assert_eq!([object.label("app"), object.field("spec.nodeName")], [Some("\"b\""), Some("n")]);
         assert_eq!([object.label("x"), object.field("metadata.name")], [None, Some("a")]);
+    }
+
+    #[test]
+    fn ballast_is_where_it_belongs() {
+        let pod = PodSpec::new("default", "a").uid("u").created("c");
+        let mut json = String::new();
+        Object::new(pod.without_ballast(), Some(Ballast::of(4_096)), None, 7).write(&mut json, true);
+        let mut expected = pod.to_json();
+        expected["metadata"]["resourceVersion"] = json!("7");
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), expected);
     }
 }

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn selectors() {
         let pod = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"nodeName": "n1"}});
-        let pod = Object::new(pod, None, 1);
+        let pod = Object::new(pod, None, None, 1);
         let selects = |query: &str| {
             let uri = format!("/api/v1/pods?{query}").parse().unwrap();
             Options::parse(&uri).select(&pod)

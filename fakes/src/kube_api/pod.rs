@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use super::ballast::{environment, managed_fields};
 
 /// Where pods live.
 pub const PODS: &str = "/api/v1/pods";
@@ -134,6 +136,20 @@ impl PodSpec {
 
     /// The object.
     pub fn to_json(&self) -> Value {
+        let mut pod = self.without_ballast();
+        if self.ballast > 0 {
+            pod["metadata"]["managedFields"] = managed_fields(self.ballast);
+            pod["spec"]["containers"][0]["env"] = environment(self.ballast);
+        }
+        pod
+    }
+
+    /// How much ballast belongs to [`without_ballast`](Self::without_ballast).
+    pub(super) fn ballast_size(&self) -> Option<usize> {
+        Some(self.ballast).filter(|&bytes| bytes > 0)
+    }
+
+    pub(super) fn without_ballast(&self) -> Value {
         let mut metadata = json!({ "name": self.name, "namespace": self.namespace });
         let texts = [
             ("uid", self.uid.as_ref()),
@@ -153,9 +169,6 @@ impl PodSpec {
                 metadata[field] = json!(pairs);
             }
         }
-        if self.ballast > 0 {
-            metadata["managedFields"] = managed_fields(self.ballast / 2);
-        }
         let mut spec = json!({ "containers": [self.container()], "serviceAccountName": "default", "restartPolicy": "Always" });
         if let Some(node) = &self.node {
             spec["nodeName"] = json!(node);
@@ -170,8 +183,7 @@ impl PodSpec {
         let mut container = json!({ "name": "main", "image": "registry.example/main:1.2.3" });
         if self.ballast > 0 {
             container["resources"] = json!({ "requests": { "cpu": "100m", "memory": "256Mi" }, "limits": { "memory": "1Gi" } });
-            let variable = |number: usize| json!({ "name": format!("SETTING_{number}"), "value": "x".repeat(64) });
-            container["env"] = (0..self.ballast.div_ceil(190)).map(variable).collect();
+            container["env"] = json!([]);
         }
         container
     }
@@ -195,20 +207,6 @@ impl PodSpec {
         }
         status
     }
-}
-
-/// About so many bytes of who has set which field.
-fn managed_fields(bytes: usize) -> Value {
-    let field = |number: usize| (format!("f:template-setting-{number}"), json!({ ".": {}, "f:name": {}, "f:value": {} }));
-    let owned: Map<String, Value> = (0..bytes.div_ceil(64)).map(field).collect();
-    json!([{
-        "apiVersion": "v1",
-        "fieldsType": "FieldsV1",
-        "fieldsV1": { "f:spec": owned },
-        "manager": "kube-controller-manager",
-        "operation": "Update",
-        "time": "2026-01-01T00:00:00Z",
-    }])
 }
 
 #[cfg(test)]

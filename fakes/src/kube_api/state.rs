@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::ballast::Ballast;
 use super::object::Object;
 use super::path::{Options, Target, normal};
 
@@ -86,6 +87,8 @@ pub(super) struct State {
     oldest: u64,
     objects: BTreeMap<ObjectId, Object>,
     kinds: HashMap<String, String>,
+    /// By size.
+    ballasts: HashMap<usize, Ballast>,
     events: Vec<Event>,
     snapshots: HashMap<u64, Snapshot>,
     snapshots_taken: u64,
@@ -105,7 +108,7 @@ impl State {
     }
 
     /// Creates or replaces an object. Another uid than before is another object: the old one is deleted.
-    pub(super) fn apply(&mut self, resource: String, object: Value) {
+    pub(super) fn apply(&mut self, resource: String, object: Value, ballast: Option<usize>) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let namespace = text(&object["metadata"]["namespace"]);
         let name = text(&object["metadata"]["name"]);
@@ -120,7 +123,8 @@ impl State {
             self.delete(id.clone(), true);
         }
         self.revision += 1;
-        let object = Object::new(object, self.objects.get(&id), self.revision);
+        let ballast = ballast.map(|bytes| self.ballasts.entry(bytes).or_insert_with(|| Ballast::of(bytes)).clone());
+        let object = Object::new(object, ballast, self.objects.get(&id), self.revision);
         let before = self.objects.insert(id.clone(), object.clone());
         let (resource, namespace, _) = id;
         self.events.push(Event { revision: self.revision, resource, namespace, before, object, deleted: false });
