@@ -1,9 +1,19 @@
-//! `podmetrics`: the metrics of all pods that carry a job's label, scraped when somebody asks, as one page.
-//!
-//! [`discover`] keeps the [`index`] of such pods by a watch; [`target`] says what their labels and annotations mean, [`guard`] which addresses may be
-//! scraped at all.
+//! `podmetrics`: on request, the metrics of all pods of a job as one valid exposition.
 
+mod body;
+mod check;
 pub mod discover;
 pub mod guard;
 pub mod index;
+mod line;
+mod merge;
+mod own;
+mod page;
+mod reason;
+mod render;
+mod series;
 pub mod target;
+
+pub use self::check::Limits;
+pub use self::page::{Page, Target};
+pub use self::reason::{Failure, Reason};

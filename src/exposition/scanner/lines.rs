@@ -6,6 +6,9 @@ use super::{Entry, Layout, Name, Read, Sample, Scanner};
 /// A name, and what follows it in its line.
 type Named<'a> = (Name<'a>, &'a [u8]);
 
+/// A timestamp and an exemplar.
+type Tail<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 impl<'a> Scanner<'a> {
     pub(super) fn read_line(&mut self) -> Read<Entry<'a>> {
         let start = self.at;
@@ -154,7 +157,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn read_seconds_and_exemplar(&mut self, layout: &mut Layout) -> Read<(Option<&'a [u8]>, Option<&'a [u8]>)> {
+    fn read_seconds_and_exemplar(&mut self, layout: &mut Layout) -> Read<Tail<'a>> {
         let line = self.take_line();
         let (timestamp, rest) = match line {
             [b' ', rest @ ..] if !rest.starts_with(b"#") => {

@@ -1,0 +1,217 @@
+//! A body that was found to be good, with an index of its families that is a small part of its size.
+
+use std::ops::Range;
+
+use crate::exposition::{Format, Kind};
+
+/// Marks the end of a chain of runs.
+const NONE: u32 = u32::MAX;
+
+/// A part of a body's text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(super) fn new(range: Range<usize>) -> Self {
+        // Bodies are limited to sizes far below.
+        let narrow = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self { start: narrow(range.start), end: narrow(range.end) }
+    }
+
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// What is to be known of lines before they are copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Traits(u8);
+
+impl Traits {
+    /// Cannot be copied: an odd layout, or names that must be escaped.
+    pub(super) const ODD: Self = Self(1);
+    /// Legal in the text format alone.
+    pub(super) const LOOSE: Self = Self(2);
+    /// With timestamps.
+    pub(super) const TIMESTAMP: Self = Self(4);
+    /// With exemplars.
+    pub(super) const EXEMPLAR: Self = Self(8);
+    /// With labels of the names that are added.
+    pub(super) const CLASH: Self = Self(16);
+    /// Samples of one metric (all labels equal but `le` and `quantile`) are not all together.
+    pub(super) const SCATTERED: Self = Self(32);
+    /// With `_created` samples of OpenMetrics, which the text format has as a family of their own.
+    pub(super) const CREATED: Self = Self(64);
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub(super) fn any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+
+    pub(super) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Neighbouring sample lines of one family.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    lines: Span,
+    next: u32,
+}
+
+/// A family of a body.
+#[derive(Debug, Clone)]
+pub(super) struct Family {
+    name: Span,
+    help: Span,
+    first_run: u32,
+    last_run: u32,
+    pub(super) samples: u32,
+    pub(super) kind: Kind,
+    pub(super) traits: Traits,
+    /// Its name is in `Body::names`, at the index where its span starts.
+    renamed: bool,
+}
+
+/// The text of a good body and where its families are.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) text: Vec<u8>,
+    pub(super) format: Format,
+    families: Vec<Family>,
+    runs: Vec<Run>,
+    /// Names that do not stand in the text as they go out.
+    names: Vec<Box<[u8]>>,
+    /// Units by family; few have one.
+    units: Vec<(u32, Span)>,
+    /// All samples, those that are left out included.
+    pub(super) samples: u32,
+    /// Samples left out since there was one of the same labels before.
+    pub(super) duplicates: u32,
+    /// Samples left out since their names are those of the scrape itself.
+    pub(super) reserved: u32,
+}
+
+impl Body {
+    pub(super) fn new(format: Format) -> Self {
+        Self {
+            text: Vec::new(),
+            format,
+            families: Vec::new(),
+            runs: Vec::new(),
+            names: Vec::new(),
+            units: Vec::new(),
+            samples: 0,
+            duplicates: 0,
+            reserved: 0,
+        }
+    }
+
+    /// Takes the text and gives back what was allocated in vain.
+    pub(super) fn finish(mut self, mut text: Vec<u8>) -> Self {
+        text.shrink_to_fit();
+        self.text = text;
+        self.families.shrink_to_fit();
+        self.runs.shrink_to_fit();
+        self
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let index = self.families.capacity() * size_of::<Family>() + self.runs.capacity() * size_of::<Run>();
+        self.text.capacity() + index + self.names.iter().map(|name| name.len() + size_of::<Box<[u8]>>()).sum::<usize>()
+    }
+
+    pub(super) fn families(&self) -> &[Family] {
+        &self.families
+    }
+
+    pub(super) fn name<'a>(&'a self, family: &Family) -> &'a [u8] {
+        if family.renamed { &self.names[family.name.start as usize] } else { &self.text[family.name.range()] }
+    }
+
+    /// As it stands in the text; `None` if nothing was said, or nothing but blanks.
+    pub(super) fn help<'a>(&'a self, family: &Family) -> Option<&'a [u8]> {
+        (!family.help.is_empty()).then(|| &self.text[family.help.range()])
+    }
+
+    pub(super) fn unit(&self, family: usize) -> Option<&[u8]> {
+        let at = self.units.binary_search_by_key(&family, |(index, _)| *index as usize).ok()?;
+        Some(&self.text[self.units[at].1.range()])
+    }
+
+    /// The sample lines of a family, run by run.
+    pub(super) fn runs<'a>(&'a self, family: &Family) -> impl Iterator<Item = Range<usize>> + use<'a> {
+        let mut next = family.first_run;
+        std::iter::from_fn(move || {
+            let run = self.runs.get(next as usize)?;
+            next = run.next;
+            Some(run.lines.range())
+        })
+    }
+
+    /// Adds a family without samples; gives its index. `Err` holds a name that does not stand in the text.
+    pub(super) fn add_family(&mut self, name: Result<Span, Box<[u8]>>, kind: Kind) -> usize {
+        let (name, renamed) = match name {
+            Ok(span) => (span, false),
+            Err(owned) => {
+                self.names.push(owned);
+                (Span::new(self.names.len() - 1..self.names.len()), true)
+            }
+        };
+        let traits = Traits::default();
+        let family = Family { name, help: Span::default(), first_run: NONE, last_run: NONE, samples: 0, kind, traits, renamed };
+        self.families.push(family);
+        self.families.len() - 1
+    }
+
+    pub(super) fn family_mut(&mut self, index: usize) -> &mut Family {
+        &mut self.families[index]
+    }
+
+    /// Notes the help of a family; the first stands.
+    pub(super) fn set_help(&mut self, index: usize, help: Span) {
+        let family = &mut self.families[index];
+        if family.help.is_empty() {
+            family.help = help;
+        }
+    }
+
+    /// Notes the unit of a family; the first stands.
+    pub(super) fn set_unit(&mut self, index: usize, unit: Span) {
+        if let Err(at) = self.units.binary_search_by_key(&index, |(family, _)| *family as usize)
+            && !unit.is_empty()
+            && let Ok(index) = u32::try_from(index)
+        {
+            self.units.insert(at, (index, unit));
+        }
+    }
+
+    /// Adds a line to a family: to its last run if the line follows it directly.
+    pub(super) fn add_line(&mut self, index: usize, line: Span) {
+        let next = u32::try_from(self.runs.len()).unwrap_or(NONE);
+        let family = &mut self.families[index];
+        family.samples += 1;
+        match self.runs.get_mut(family.last_run as usize) {
+            Some(last) if last.lines.end == line.start => {
+                last.lines.end = line.end;
+                return;
+            }
+            Some(last) => last.next = next,
+            None => family.first_run = next,
+        }
+        family.last_run = next;
+        self.runs.push(Run { lines: line, next: NONE });
+    }
+}

@@ -1,0 +1,280 @@
+//! Checks a body as a whole before anything of it is merged, and notes where its families are.
+//!
+//! **One target can never spoil the answer**: what Prometheus would refuse is refused here, with the line and the reason; what would make the
+//! merged answer ambiguous (series that come twice, the names of the scrape's own samples) is left out and counted.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::body::{Body, Span, Traits};
+use super::reason::{Failure, Reason};
+use super::series::{SeriesSet, plain_name};
+use crate::exposition::{Entry, Escaping, Format, Kind, Label, Name, Sample, Scanner};
+
+/// The most that a body may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Samples.
+    pub samples: usize,
+    /// Labels of a sample.
+    pub labels: usize,
+    /// Bytes in a name, of a metric or a label.
+    pub name_bytes: usize,
+    /// Bytes in the value of a label.
+    pub value_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { samples: 500_000, labels: 128, name_bytes: 1024, value_bytes: 16 << 10 }
+    }
+}
+
+/// What a body is checked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) format: Format,
+    pub(super) escaping: Escaping,
+    pub(super) limits: Limits,
+    /// Names of the labels that every sample gains.
+    pub(super) added: &'a [&'a str],
+}
+
+/// Checks `text`, of which every byte must have come.
+///
+/// # Errors
+/// With the first line that is not of the format, or the limit that is passed.
+pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure> {
+    // A line that is copied ends with a line feed, also the last.
+    if text.last().is_some_and(|last| *last != b'\n') {
+        text.push(b'\n');
+    }
+    let mut body = Body::new(terms.format);
+    let mut checker = Checker {
+        terms,
+        text: &text,
+        families: HashMap::default(),
+        samples: HashMap::default(),
+        series: SeriesSet::with_capacity(text.len() / 90),
+        last: None,
+        last_metric: None,
+    };
+    let mut scanner = Scanner::new(&text, terms.format);
+    while let Some(entry) = scanner.entry().map_err(|error| Failure::new(Reason::Syntax, error.to_string()))? {
+        match entry {
+            Entry::Sample(sample) => checker
+                .sample(&mut body, &sample, scanner.labels())
+                .map_err(|(reason, what)| Failure::new(reason, format!("line {}: {what}", scanner.line())))?,
+            Entry::Type(name, kind) => checker.declare(&mut body, name, kind),
+            Entry::Help(name, help) => {
+                let index = checker.described(&mut body, name);
+                body.set_help(index, checker.span(help));
+            }
+            Entry::Unit(name, unit) => {
+                let index = checker.described(&mut body, name);
+                body.set_unit(index, checker.span(unit));
+            }
+            Entry::Nothing | Entry::Eof => {}
+        }
+    }
+    drop(checker);
+    Ok(body.finish(text))
+}
+
+/// True for names that the scrape itself gives.
+pub(super) fn is_reserved(name: &[u8]) -> bool {
+    name == b"up" || name.starts_with(b"scrape_") || name == super::own::FAILED.as_bytes()
+}
+
+type Broken = (Reason, String);
+
+struct Checker<'a> {
+    terms: Terms<'a>,
+    text: &'a [u8],
+    /// Declared families, and those of samples that belong to none.
+    families: HashMap<Cow<'a, [u8]>, usize, RandomState>,
+    /// Families by the names of samples.
+    samples: HashMap<&'a [u8], usize, RandomState>,
+    series: SeriesSet,
+    /// Name of the last sample, and its family.
+    last: Option<(&'a [u8], usize)>,
+    /// Family and metric of the last sample.
+    last_metric: Option<(usize, u64)>,
+}
+
+impl<'a> Checker<'a> {
+    fn sample(&mut self, body: &mut Body, sample: &Sample<'a>, labels: &[Label<'a>]) -> Result<(), Broken> {
+        let limits = self.terms.limits;
+        body.samples += 1;
+        if body.samples as usize > limits.samples {
+            return Err((Reason::SampleLimit, format!("more than {} samples", limits.samples)));
+        }
+        let name = sample.name.raw;
+        if name.len() > limits.name_bytes {
+            return Err((Reason::LabelLimit, format!("the name of a metric is longer than {} bytes", limits.name_bytes)));
+        }
+        let clash = self.check_labels(labels)?;
+        let out_name = self.out_name(sample.name);
+        if is_reserved(&out_name) {
+            body.reserved += 1;
+            return Ok(());
+        }
+        let hashes = self.series.hashes(&out_name, labels, self.terms.escaping);
+        if !self.series.insert(hashes.series, sample.start, self.text, self.terms.format, self.terms.escaping) {
+            body.duplicates += 1;
+            return Ok(());
+        }
+        let index = match self.last {
+            Some((last, index)) if last == name => index,
+            _ => self.family_of(body, name, out_name),
+        };
+        self.last = Some((name, index));
+        let odd = !sample.layout.plain || self.terms.escaping == Escaping::Dots;
+        let created = self.terms.format == Format::OpenMetrics && name.ends_with(b"_created");
+        let family = body.family_mut(index);
+        for (holds, it) in [
+            (odd, Traits::ODD),
+            (sample.layout.loose, Traits::LOOSE),
+            (sample.timestamp.is_some(), Traits::TIMESTAMP),
+            (sample.exemplar.is_some(), Traits::EXEMPLAR),
+            (clash, Traits::CLASH),
+            (created && has_created(family.kind), Traits::CREATED),
+        ] {
+            if holds {
+                family.traits.add(it);
+            }
+        }
+        if family.kind.suffixes(self.terms.format).len() > 1 && self.last_metric != Some((index, hashes.metric)) {
+            if !self.series.begin_metric(index, hashes.metric) {
+                family.traits.add(Traits::SCATTERED);
+            }
+            self.last_metric = Some((index, hashes.metric));
+        }
+        body.add_line(index, Span::new(sample.start..sample.end));
+        Ok(())
+    }
+
+    /// Whether a label has the name of one that is added.
+    fn check_labels(&self, labels: &[Label<'_>]) -> Result<bool, Broken> {
+        let limits = self.terms.limits;
+        if labels.len() > limits.labels {
+            return Err((Reason::LabelLimit, format!("a sample has more than {} labels", limits.labels)));
+        }
+        let (mut clash, mut seen) = (false, 0_u64);
+        for (at, label) in labels.iter().enumerate() {
+            let name = label.name.raw;
+            if name.len() > limits.name_bytes || label.value.len() > limits.value_bytes {
+                let what = format!(
+                    "a label is longer than {} bytes in its name or {} in its value",
+                    limits.name_bytes, limits.value_bytes
+                );
+                return Err((Reason::LabelLimit, what));
+            }
+            // Few names meet here by chance, so few are compared.
+            let bit = 1 << ((name.len() * 7 + usize::from(name.last().copied().unwrap_or(0))) & 63);
+            if seen & bit != 0 && labels[..at].iter().any(|earlier| plain_name(earlier.name) == plain_name(label.name)) {
+                return Err((Reason::Syntax, format!("the label {} comes twice", plain_name(label.name))));
+            }
+            seen |= bit;
+            if name == b"__name__" {
+                return Err((Reason::Syntax, "a label is called __name__".to_owned()));
+            }
+            clash |= self.terms.added.iter().any(|added| added.len() == name.len() && added.as_bytes() == name);
+        }
+        Ok(clash)
+    }
+
+    /// The name as it goes out.
+    fn out_name(&self, name: Name<'a>) -> Cow<'a, [u8]> {
+        if !name.quoted && self.terms.escaping != Escaping::Dots {
+            return Cow::Borrowed(name.raw);
+        }
+        let plain = plain_name(name);
+        match self.terms.escaping.apply(&plain) {
+            Cow::Borrowed(same) if same.len() == name.raw.len() => Cow::Borrowed(name.raw),
+            changed => Cow::Owned(changed.into_owned().into_bytes()),
+        }
+    }
+
+    fn span(&self, part: &[u8]) -> Span {
+        // `part` is a slice of the text: both addresses are of one allocation.
+        let start = part.as_ptr().addr() - self.text.as_ptr().addr();
+        Span::new(start..start + part.len())
+    }
+
+    fn declare(&mut self, body: &mut Body, name: Name<'a>, kind: Kind) {
+        let index = self.described(body, name);
+        let family = body.family_mut(index);
+        // The first TYPE stands; one behind samples says what they are all the same.
+        if family.kind == Kind::Unknown {
+            family.kind = kind;
+            // Samples that were alone may belong to it now.
+            self.samples.clear();
+            self.last = None;
+        }
+    }
+
+    fn described(&mut self, body: &mut Body, name: Name<'a>) -> usize {
+        let out_name = self.out_name(name);
+        self.family(body, out_name, Kind::Unknown)
+    }
+
+    fn family(&mut self, body: &mut Body, name: Cow<'a, [u8]>, kind: Kind) -> usize {
+        if let Some(index) = self.families.get(&name) {
+            return *index;
+        }
+        let stored = match &name {
+            Cow::Borrowed(raw) => Ok(self.span(raw)),
+            Cow::Owned(owned) => Err(owned.clone().into_boxed_slice()),
+        };
+        let index = body.add_family(stored, kind);
+        self.families.insert(name, index);
+        index
+    }
+
+    /// The family that a sample belongs to by its name, made if there is none.
+    fn family_of(&mut self, body: &mut Body, raw: &'a [u8], name: Cow<'a, [u8]>) -> usize {
+        if let Some(index) = self.samples.get(raw) {
+            return *index;
+        }
+        let allows = |index: usize, suffix: &str| body.families()[index].kind.suffixes(self.terms.format).contains(&suffix);
+        let own = self.families.get(&name).copied();
+        let index = match own {
+            Some(own) if allows(own, "") => own,
+            _ => {
+                let stem = SUFFIXES.iter().find_map(|suffix| {
+                    let index = *self.families.get(name.strip_suffix(suffix.as_bytes())?)?;
+                    allows(index, suffix).then_some(index)
+                });
+                match (stem, own) {
+                    (Some(index), _) => index,
+                    (None, None) => self.family(body, name, Kind::Unknown),
+                    // A name that its own TYPE does not allow: nothing is known of it.
+                    (None, Some(_)) => self.stray(body, name),
+                }
+            }
+        };
+        self.samples.insert(raw, index);
+        index
+    }
+
+    fn stray(&self, body: &mut Body, name: Cow<'a, [u8]>) -> usize {
+        let stored = match name {
+            Cow::Borrowed(raw) => Ok(self.span(raw)),
+            Cow::Owned(owned) => Err(owned.into_boxed_slice()),
+        };
+        body.add_family(stored, Kind::Unknown)
+    }
+}
+
+/// What names of samples may add to those of families.
+const SUFFIXES: [&str; 8] = ["_bucket", "_sum", "_count", "_total", "_created", "_info", "_gsum", "_gcount"];
+
+fn has_created(kind: Kind) -> bool {
+    matches!(kind, Kind::Counter | Kind::Histogram | Kind::Summary)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! What is refused, and what is left out.
+
+use super::*;
+
+fn checked(text: &str) -> Result<Body, Failure> {
+    let limits = Limits { samples: 5, labels: 3, name_bytes: 20, value_bytes: 30 };
+    let terms = Terms { format: Format::Text, escaping: Escaping::Underscores, limits, added: &["job"] };
+    check(text.as_bytes().to_vec(), terms)
+}
+
+fn reason(text: &str) -> Reason {
+    checked(text).expect_err("it is refused").reason
+}
+
+#[test]
+fn limits_hold() {
+    assert!(checked("a 1\nb 1\nc 1\nd 1\ne 1\n").is_ok());
+    assert_eq!(reason("a 1\nb 1\nc 1\nd 1\ne 1\nf 1\n"), Reason::SampleLimit);
+    assert_eq!(reason("a{b=\"\",c=\"\",d=\"\",e=\"\"} 1\n"), Reason::LabelLimit);
+    assert_eq!(reason(&format!("{} 1\n", "a".repeat(21))), Reason::LabelLimit);
+    assert_eq!(reason(&format!("a{{{}=\"\"}} 1\n", "b".repeat(21))), Reason::LabelLimit);
+    assert_eq!(reason(&format!("a{{b=\"{}\"}} 1\n", "c".repeat(31))), Reason::LabelLimit);
+}
+
+#[test]
+fn what_prometheus_refuses_is_refused_with_its_line() {
+    for text in ["a{b=\"1\",b=\"2\"} 1\n", "a{__name__=\"b\"} 1\n", "a 0x1\n", "a 1\r\n", "<!DOCTYPE html>"] {
+        assert_eq!(reason(text), Reason::Syntax, "{text:?}");
+    }
+    assert_eq!(checked("a 1\n\nb one\n").unwrap_err().to_string(), "line 3: a value is not a number");
+    assert_eq!(checked("a{b=\"1\",b=\"2\"} 1\n").unwrap_err().to_string(), "line 1: the label b comes twice");
+}
+
+#[test]
+fn series_that_come_twice_are_left_out_whatever_the_order_of_their_labels() {
+    let body =
+        checked("a{b=\"1\",c=\"2\"} 1\na{c=\"2\",b=\"1\"} 2\na{c=\"2\",b=\"1\",d=\"\"} 3\na{b=\"2\",c=\"1\"} 4\n").unwrap();
+    assert_eq!((body.duplicates, body.samples), (2, 4));
+    assert_eq!(body.families()[0].samples, 2);
+    // One value with two spellings.
+    assert_eq!(checked("a{b=\"\\\\x\"} 1\na{b=\"\\x\"} 2\n").unwrap().duplicates, 1);
+}
+
+#[test]
+fn samples_of_the_scrape_itself_are_left_out() {
+    let body = checked("up 1\nscrape_x_seconds 1\nscrape_anything{x=\"1\"} 2\nupper 1\nrescrape_x 1\n").unwrap();
+    assert_eq!((body.reserved, body.families().iter().map(|family| family.samples).sum::<u32>()), (3, 2));
+}
+
+#[test]
+fn the_index_is_a_small_part_of_the_text() {
+    let text: String = (0..200).map(|family| {
+        let samples: String = (0..9).map(|sample| format!("http_requests_{family}_total{{method=\"GET\",path=\"/api/v1/things/{sample}\",code=\"200\"}} 12345.678\n")).collect();
+        format!("# HELP http_requests_{family}_total Requests by method, path and status code.\n# TYPE http_requests_{family}_total counter\n{samples}")
+    }).collect();
+    let length = text.len();
+    let terms = Terms { format: Format::Text, escaping: Escaping::Underscores, limits: Limits::default(), added: &[] };
+    let body = check(text.into_bytes(), terms).unwrap();
+    assert!(body.bytes() * 10 < length * 11, "{} of {length}", body.bytes());
+}

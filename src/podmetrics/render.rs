@@ -1,0 +1,190 @@
+//! Writes a merged answer piece by piece, so that it is never held as a whole.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::body::{Body, Traits};
+use super::line::{Rewrite, can_copy, copy_lines, write_added, write_quoted};
+use super::merge::{Member, Merged, Part, Planned, Source, body_of, lines_in_order};
+use super::own;
+use super::series::SeriesSet;
+use crate::exposition::{Entry, Escaping, Format, Scanner, convert_help, is_metric_name};
+
+/// Size of a piece, about.
+const PIECE: usize = 256 << 10;
+
+/// Where the writing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Own,
+    Families,
+    End,
+    Done,
+}
+
+/// Writes an answer. Several can write the same at once.
+#[derive(Debug)]
+pub(super) struct Renderer {
+    merged: Arc<Merged>,
+    stage: Stage,
+    family: usize,
+    /// The next member of the family.
+    member: usize,
+    /// Bytes of the member's lines that are written.
+    offset: usize,
+    /// The labels that are added, as text, of the source at hand.
+    added: (usize, Vec<u8>),
+}
+
+impl Renderer {
+    pub(super) fn new(merged: Arc<Merged>) -> Self {
+        Self { merged, stage: Stage::Own, family: 0, member: 0, offset: 0, added: (usize::MAX, Vec::new()) }
+    }
+
+    /// The next piece; `None` behind the last.
+    pub(super) fn piece(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(PIECE + (PIECE >> 3));
+        while out.len() < PIECE && self.stage != Stage::Done {
+            match self.stage {
+                Stage::Own => {
+                    own::write(&self.merged, &mut out);
+                    self.stage = Stage::Families;
+                }
+                Stage::Families if self.family < self.merged.families.len() => self.write_family(&mut out),
+                Stage::Families => self.stage = Stage::End,
+                Stage::End => {
+                    own::write_end(self.merged.answer.format, &mut out);
+                    self.stage = Stage::Done;
+                }
+                Stage::Done => {}
+            }
+        }
+        (!out.is_empty()).then_some(out)
+    }
+
+    /// Goes on with the family at hand until the piece is full or the family ends.
+    fn write_family(&mut self, out: &mut Vec<u8>) {
+        let merged = Arc::clone(&self.merged);
+        let family = &merged.families[self.family];
+        if self.member == 0 && self.offset == 0 {
+            write_head(&merged, family, out);
+        }
+        while out.len() < PIECE {
+            let Some(first) = family.members.get(self.member) else {
+                (self.family, self.member, self.offset) = (self.family + 1, 0, 0);
+                return;
+            };
+            let of_source = family.members[self.member..].iter().take_while(|member| member.source == first.source).count();
+            let members = &family.members[self.member..self.member + of_source];
+            if self.write_members(&merged, family, members, out) {
+                self.member += of_source;
+                self.offset = 0;
+            }
+        }
+    }
+
+    /// Writes the members of one source; true when all is written.
+    fn write_members(&mut self, merged: &Merged, family: &Planned, members: &[Member], out: &mut Vec<u8>) -> bool {
+        let Some((source, body, of)) = members.first().and_then(|member| merged.body(member)) else { return true };
+        let together = family.kind.suffixes(merged.answer.format).len() > 1;
+        let scattered =
+            merged.answer.format == Format::OpenMetrics && together && (members.len() > 1 || of.traits.any(Traits::SCATTERED));
+        let simple = members.len() == 1 && members[0].part == Part::All && family.omitted.is_empty() && !scattered;
+        if simple && can_copy(of.traits, body.format, merged.answer.format) {
+            return self.copy(source, members[0], body, merged, out);
+        }
+        let rewrite = Rewrite { source, from: body.format, answer: merged.answer, honor_labels: merged.honor_labels };
+        let lines = kept_lines(body, members, &family.omitted);
+        let lines = if scattered { regroup(body, lines) } else { lines };
+        for line in lines {
+            rewrite.write_at(&body.text, line, out);
+        }
+        true
+    }
+
+    fn copy(&mut self, source: &Source, member: Member, body: &Body, merged: &Merged, out: &mut Vec<u8>) -> bool {
+        let at = member.source as usize;
+        if self.added.0 != at {
+            self.added.0 = at;
+            self.added.1.clear();
+            write_added(&source.added, &mut self.added.1);
+        }
+        let Some((_, _, family)) = body_of(&merged.sources, &member) else { return true };
+        let mut before = 0;
+        for run in body.runs(family) {
+            let length = run.len();
+            if self.offset < before + length {
+                let from = run.start + (self.offset - before);
+                self.offset += copy_lines(&body.text[from..run.end], &self.added.1, out, PIECE);
+                if self.offset < before + length {
+                    return false;
+                }
+            }
+            before += length;
+        }
+        true
+    }
+}
+
+/// HELP, TYPE and UNIT.
+fn write_head(merged: &Merged, family: &Planned, out: &mut Vec<u8>) {
+    let format = merged.answer.format;
+    let mut name = Vec::with_capacity(family.name.len() + 2);
+    if is_metric_name(&family.name) {
+        name.extend_from_slice(&family.name);
+    } else {
+        write_quoted(&family.name, &mut name);
+    }
+    let mut line = |word: &str, text: &[u8]| {
+        for part in [b"# ", word.as_bytes(), b" ", &name, b" ", text, b"\n"] {
+            out.extend_from_slice(part);
+        }
+    };
+    if let Some((_, body, of)) = family.help.as_ref().and_then(|member| merged.body(member)) {
+        let help = body.help(of).unwrap_or_default();
+        let mut converted = Vec::new();
+        if body.format != format {
+            convert_help(help, body.format, format, &mut converted);
+        }
+        line("HELP", if body.format == format { help } else { &converted });
+    }
+    line("TYPE", family.kind.word(format).as_bytes());
+    let unit = family.unit.as_ref().and_then(|member| merged.body(member)?.1.unit(member.family as usize));
+    if let Some(unit) = unit.filter(|_| format == Format::OpenMetrics) {
+        line("UNIT", unit);
+    }
+}
+
+/// Offsets of the lines of members, in the order of the text.
+fn kept_lines(body: &Body, members: &[Member], omitted: &HashSet<(u32, usize)>) -> Vec<usize> {
+    let mut kept = Vec::new();
+    for (run, part) in lines_in_order(body, members) {
+        let run = run.range();
+        let mut scanner = Scanner::resume(&body.text, body.format, run.start);
+        while scanner.offset() < run.end {
+            let Ok(Some(Entry::Sample(sample))) = scanner.entry() else { break };
+            let source = members.first().map_or(0, |member| member.source);
+            if part.holds(sample.name.raw) && !omitted.contains(&(source, sample.start)) {
+                kept.push(sample.start);
+            }
+        }
+    }
+    kept
+}
+
+/// Puts the samples of one metric together, which OpenMetrics asks for: metrics in the order in which they begin, samples in their own.
+fn regroup(body: &Body, lines: Vec<usize>) -> Vec<usize> {
+    let mut hashes = SeriesSet::with_capacity(0);
+    let mut order: HashMap<u64, usize> = HashMap::new();
+    let mut keyed: Vec<(usize, usize)> = Vec::with_capacity(lines.len());
+    for line in lines {
+        let mut scanner = Scanner::resume(&body.text, body.format, line);
+        if let Ok(Some(Entry::Sample(_))) = scanner.entry() {
+            let metric = hashes.hashes(b"", scanner.labels(), Escaping::AllowUtf8).metric;
+            let next = order.len();
+            keyed.push((*order.entry(metric).or_insert(next), line));
+        }
+    }
+    keyed.sort_by_key(|(metric, _)| *metric);
+    keyed.into_iter().map(|(_, line)| line).collect()
+}

@@ -1,0 +1,155 @@
+//! Which series of a body were seen before, whatever the order of their labels.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
+
+use foldhash::quality::RandomState;
+
+use crate::exposition::{Entry, Escaping, Format, Label, Name, Scanner, unescape};
+
+/// Takes keys that are hashes already.
+#[derive(Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+/// Series by the hash of their name and labels. The seed is random for each body, so that no body can be made to collide.
+#[derive(Debug)]
+pub(super) struct SeriesSet {
+    seed: RandomState,
+    /// To the offset of the line.
+    seen: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
+    scratch: Vec<u8>,
+}
+
+/// The hashes of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hashes {
+    /// Of the name and all labels.
+    pub(super) series: u64,
+    /// Of all labels but `le` and `quantile`.
+    pub(super) metric: u64,
+}
+
+impl SeriesSet {
+    pub(super) fn with_capacity(series: usize) -> Self {
+        Self {
+            seed: RandomState::default(),
+            seen: HashMap::with_capacity_and_hasher(series, BuildHasherDefault::default()),
+            scratch: Vec::new(),
+        }
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    /// Sums are the same in any order; labels without a value are as good as none.
+    pub(super) fn hashes(&mut self, name: &[u8], labels: &[Label<'_>], escaping: Escaping) -> Hashes {
+        let (mut metric, mut special) = (0_u64, 0_u64);
+        for label in labels.iter().filter(|label| !label.value.is_empty()) {
+            let contiguous = label.whole.len() == label.name.raw.len() + 2 + label.value.len();
+            let hash = if contiguous && !label.escaped && !label.name.quoted {
+                self.hash(label.whole)
+            } else {
+                let mut scratch = std::mem::take(&mut self.scratch);
+                write_canonical(label, escaping, &mut scratch);
+                let hash = self.hash(&scratch);
+                self.scratch = scratch;
+                hash
+            };
+            let sum = if matches!(label.name.raw, b"le" | b"quantile") { &mut special } else { &mut metric };
+            *sum = sum.wrapping_add(hash);
+        }
+        let series = mix(self.hash(name), metric.wrapping_add(special));
+        Hashes { series, metric }
+    }
+
+    /// Notes the series at `offset`; false if the same is in an earlier line.
+    pub(super) fn insert(&mut self, hash: u64, offset: usize, text: &[u8], format: Format, escaping: Escaping) -> bool {
+        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        match self.seen.entry(hash) {
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(offset);
+                true
+            }
+            // Equal hashes are believed only if the labels say so too.
+            std::collections::hash_map::Entry::Occupied(taken) => {
+                let earlier = *taken.get() as usize;
+                let series = |offset| series_at(text, format, escaping, offset);
+                series(earlier) != series(offset as usize)
+            }
+        }
+    }
+
+    /// Notes that samples of a metric begin in a family; false if they have begun before.
+    pub(super) fn begin_metric(&mut self, family: usize, metric: u64) -> bool {
+        // Kept apart from series by another mixture.
+        let key = mix(metric ^ 0x9e37_79b9_7f4a_7c15, family as u64 + 1);
+        self.seen.insert(key, u32::MAX).is_none()
+    }
+}
+
+fn mix(one: u64, other: u64) -> u64 {
+    let product = u128::from(one ^ 0xa076_1d64_78bd_642f) * u128::from(other ^ 0xe703_7ed1_a0b4_28db);
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+    let folded = (product >> 64) as u64 ^ product as u64;
+    folded
+}
+
+/// `name="value` with nothing escaped.
+fn write_canonical(label: &Label<'_>, escaping: Escaping, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(label_name(label.name, escaping).as_bytes());
+    out.extend_from_slice(b"=\"");
+    unescape(label.value, true, out);
+}
+
+/// A name without the escapes of its quotation marks.
+pub(super) fn plain_name(name: Name<'_>) -> Cow<'_, str> {
+    if name.quoted && name.raw.contains(&b'\\') {
+        let mut out = Vec::new();
+        unescape(name.raw, true, &mut out);
+        return Cow::Owned(String::from_utf8_lossy(&out).into_owned());
+    }
+    String::from_utf8_lossy(name.raw)
+}
+
+/// The name of a label as it goes out.
+pub(super) fn label_name(name: Name<'_>, escaping: Escaping) -> Cow<'_, str> {
+    match plain_name(name) {
+        Cow::Borrowed(name) => escaping.apply_to_label(name),
+        Cow::Owned(name) => Cow::Owned(escaping.apply_to_label(&name).into_owned()),
+    }
+}
+
+/// Name and sorted labels of the sample in the line at `offset`.
+fn series_at(text: &[u8], format: Format, escaping: Escaping, offset: usize) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+    let mut scanner = Scanner::resume(text, format, offset);
+    let Ok(Some(Entry::Sample(sample))) = scanner.entry() else { return None };
+    let labels = scanner.labels().iter().filter(|label| !label.value.is_empty());
+    let mut labels: Vec<Vec<u8>> = labels
+        .map(|label| {
+            let mut canonical = Vec::new();
+            write_canonical(label, escaping, &mut canonical);
+            canonical
+        })
+        .collect();
+    labels.sort_unstable();
+    Some((escaping.apply(&plain_name(sample.name)).into_owned().into_bytes(), labels))
+}
