@@ -1,18 +1,17 @@
 //! The composition root: from a [`Config`] to a running [`App`]. It alone knows every subsystem.
 
-use std::path::Path;
-
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::export;
 use crate::inventory;
 use crate::k8s::{self, NameIndex, WatchMetrics};
 use crate::lifecycle::Lifecycle;
-use crate::server;
+use crate::podmetrics;
+use crate::server::{self, Routes};
 use crate::telemetry;
 use crate::time::Clock;
 
@@ -50,31 +49,46 @@ impl App {
         let stop = lifecycle.stop_token();
         telemetry::register(&registry).map_err(|error| Failure::Runtime(error.into()))?;
         let (index, names) = NameIndex::new();
-        let watch = if config.needs_cluster_names() { Some(config.kubeconfig.clone()) } else { None };
-        let (mut panels, mut tasks) = (Vec::new(), Vec::new());
+        let kube = match config.needs_kubernetes() {
+            true => Some(Kubernetes::reach(&config, &registry).await?),
+            false => None,
+        };
+        let mut parts = Vec::new();
+        let mut tasks = Vec::new();
+        if let Some(kube) = kube.as_ref().filter(|_| config.needs_cluster_names()) {
+            let (config, metrics, clock) = (kube.config.clone(), kube.metrics.clone(), clock.clone());
+            let watch = k8s::watch_names(config, &k8s::kubermatic_clusters(), metrics, clock, index, stop.clone());
+            tasks.push(("the watch of the clusters".to_owned(), watch.context(CLUSTERS_HINT).map_err(Failure::Usage)?.boxed()));
+        }
         if let Some(section) = config.inventory {
-            let parts = inventory::build(section, &names, &registry, &clock, &stop).map_err(Failure::Usage)?;
-            panels.push(parts.panel);
-            tasks.extend(parts.tasks);
+            parts.push(inventory::build(section, &names, &registry, &clock, &stop).map_err(Failure::Usage)?);
         }
         if let Some(section) = config.export {
-            let parts = export::build(section, &registry, &clock, &stop).map_err(Failure::Usage)?;
-            panels.push(parts.panel);
-            tasks.extend(parts.tasks);
+            parts.push(export::build(section, &registry, &clock, &stop).map_err(Failure::Usage)?);
         }
-        if let Some(kubeconfig) = watch {
-            let metrics = WatchMetrics::register(&registry).map_err(|error| Failure::Runtime(error.into()))?;
-            let watch =
-                watch_clusters(kubeconfig.as_deref(), metrics, clock, index, stop.clone()).await.map_err(Failure::Usage)?;
-            tasks.push(("the watch of the clusters".to_owned(), Box::pin(watch)));
+        if let (Some(section), Some(kube)) = (config.podmetrics, &kube) {
+            let built = podmetrics::build(section, &kube.config, &kube.metrics, &registry, &clock, &stop);
+            parts.push(built.map_err(Failure::Usage)?);
         }
-        let routes = server::routes(&registry, panels, stop).map_err(|error| Failure::Runtime(error.into()))?;
+        let (mut panels, mut jobs, mut jobs_address) = (Vec::new(), None, None);
+        for part in parts {
+            panels.push(part.panel);
+            tasks.extend(part.tasks);
+            jobs = jobs.or(part.jobs);
+            jobs_address = jobs_address.or(part.jobs_address);
+        }
+        let routes = Routes::new(&registry, panels, jobs, stop.clone()).map_err(|error| Failure::Runtime(error.into()))?;
         let listener = server::bind(&config.address).await.map_err(Failure::Runtime)?;
+        if let Some(address) = jobs_address {
+            let listener = server::bind(&address).await.map_err(Failure::Runtime)?;
+            tracing::info!(address = %listener.local_addr().map_err(|error| Failure::Runtime(error.into()))?, "listening for jobs");
+            tasks.push(("the server for jobs".to_owned(), server::serve(listener, routes.jobs(), stop).boxed()));
+        }
         // Nothing runs before everything is built.
         for (name, task) in tasks {
             lifecycle.spawn(name, task);
         }
-        Ok(Self { lifecycle, listener, routes })
+        Ok(Self { lifecycle, listener, routes: routes.main() })
     }
 
     /// Adds a task that runs until the stop and is dropped then.
@@ -93,15 +107,20 @@ impl App {
     }
 }
 
-/// Prepares the watch of Kubermatic's clusters.
-async fn watch_clusters(
-    kubeconfig: Option<&Path>,
+const CLUSTERS_HINT: &str = "the names of the clusters come from Kubernetes unless --cluster or --cluster-pattern gives them";
+const PODS_HINT: &str = "the pods whose metrics are asked for are found by Kubernetes";
+
+/// The way to the API, and what its watches tell.
+struct Kubernetes {
+    config: kube::Config,
     metrics: WatchMetrics,
-    clock: Clock,
-    index: NameIndex,
-    stop: CancellationToken,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
-    let hint = "the names of the clusters come from Kubernetes unless --cluster or --cluster-pattern gives them";
-    let kube = k8s::config(kubeconfig).await.context(hint)?;
-    k8s::watch_names(kube, &k8s::kubermatic_clusters(), metrics, clock, index, stop).context(hint)
+}
+
+impl Kubernetes {
+    async fn reach(config: &Config, registry: &Registry) -> Result<Self, Failure> {
+        let hint = if config.needs_cluster_names() { CLUSTERS_HINT } else { PODS_HINT };
+        let reached = k8s::config(config.kubeconfig.as_deref()).await.context(hint).map_err(Failure::Usage)?;
+        let metrics = WatchMetrics::register(registry).map_err(|error| Failure::Runtime(error.into()))?;
+        Ok(Self { config: reached, metrics })
+    }
 }

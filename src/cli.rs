@@ -7,6 +7,7 @@ mod environment;
 mod export;
 mod export_args;
 mod go_flags;
+mod podmetrics_args;
 mod serve;
 
 use std::ffi::OsString;

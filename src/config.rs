@@ -10,7 +10,9 @@ use serde::Deserialize;
 use crate::aws::S3Options;
 use crate::export::{ExportConfig, ExportConfigError, ExportSection};
 use crate::inventory::{ClusterSource, FlagBucket, InventoryConfig, InventoryConfigError, InventorySection};
-use crate::telemetry::LogFormat;
+use crate::podmetrics::{PodmetricsConfig, PodmetricsConfigError, PodmetricsSection};
+use crate::server::is_address;
+use crate::telemetry::{LogFormat, LogLevel};
 
 /// Kubermatic's `s3-exporter` listens here.
 const DEFAULT_ADDRESS: &str = ":9340";
@@ -40,6 +42,9 @@ pub enum ConfigError {
     /// A setting of the inventory.
     #[error(transparent)]
     Inventory(#[from] InventoryConfigError),
+    /// A setting of the metrics of pods.
+    #[error(transparent)]
+    Podmetrics(#[from] PodmetricsConfigError),
 }
 
 /// Everything that can be set, as far as one source sets it. The form of the `--config` file.
@@ -62,6 +67,9 @@ pub struct Settings {
     /// What Prometheus knows, to S3.
     #[serde(default)]
     pub export: ExportSection,
+    /// Metrics of pods, on request.
+    #[serde(default)]
+    pub podmetrics: PodmetricsSection,
 }
 
 /// The `log` section.
@@ -72,6 +80,16 @@ pub struct LogSection {
     pub format: Option<LogFormat>,
     /// More detail.
     pub debug: Option<bool>,
+    /// What is logged at all.
+    pub level: Option<LogLevel>,
+}
+
+impl LogSection {
+    /// What is logged: the level, else what `debug` says.
+    pub fn level(&self) -> LogLevel {
+        let by_debug = if self.debug.unwrap_or_default() { LogLevel::Debug } else { LogLevel::default() };
+        self.level.unwrap_or(by_debug)
+    }
 }
 
 impl Settings {
@@ -111,10 +129,15 @@ impl Settings {
         Self {
             address: self.address.or(fallback.address),
             kubeconfig: self.kubeconfig.or(fallback.kubeconfig),
-            log: LogSection { format: self.log.format.or(fallback.log.format), debug: self.log.debug.or(fallback.log.debug) },
+            log: LogSection {
+                format: self.log.format.or(fallback.log.format),
+                debug: self.log.debug.or(fallback.log.debug),
+                level: self.log.level.or(fallback.log.level),
+            },
             s3: self.s3.or(&fallback.s3),
             inventory: self.inventory.or(fallback.inventory),
             export: self.export.or(fallback.export),
+            podmetrics: self.podmetrics.or(fallback.podmetrics),
         }
     }
 
@@ -124,16 +147,13 @@ impl Settings {
     /// With the first setting that cannot be used.
     pub fn resolve(self, flags: FlagBucket) -> Result<Config, ConfigError> {
         let address = self.address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
-        let legal = address.rsplit_once(':').is_some_and(|(host, port)| {
-            let bracketed = host.starts_with('[') && host.ends_with(']');
-            port.parse::<u16>().is_ok() && (bracketed || !host.contains([':', '[', ']', ' ']))
-        });
-        if !legal {
+        if !is_address(&address) {
             return Err(ConfigError::Address(address));
         }
         let inventory = self.inventory.resolve(flags, &self.s3)?;
         let export = self.export.resolve(&self.s3)?;
-        Ok(Config { address, kubeconfig: self.kubeconfig, inventory, export })
+        let podmetrics = self.podmetrics.resolve()?;
+        Ok(Config { address, kubeconfig: self.kubeconfig, inventory, export, podmetrics })
     }
 }
 
@@ -164,9 +184,16 @@ pub struct Config {
     pub inventory: Option<InventoryConfig>,
     /// `None` without an endpoint.
     pub export: Option<ExportConfig>,
+    /// `None` unless switched on.
+    pub podmetrics: Option<PodmetricsConfig>,
 }
 
 impl Config {
+    /// True when anything is to be asked of Kubernetes.
+    pub fn needs_kubernetes(&self) -> bool {
+        self.needs_cluster_names() || self.podmetrics.is_some()
+    }
+
     /// True when names of clusters are to be asked of Kubernetes.
     pub fn needs_cluster_names(&self) -> bool {
         let targets = self.inventory.iter().flat_map(|inventory| &inventory.targets);

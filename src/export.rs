@@ -107,7 +107,7 @@ pub fn build(config: ExportConfig, registry: &Registry, clock: &Clock, stop: &Ca
         };
         tasks.push((task, Box::pin(run) as _));
     }
-    Ok(Parts { panel: Arc::new(ExportPanel { exports, clock: clock.clone() }), tasks })
+    Ok(Parts::new(Arc::new(ExportPanel { exports, clock: clock.clone() }), tasks))
 }
 
 /// An endpoint and where its windows stand.

@@ -69,7 +69,7 @@ pub fn build(
         };
         tasks.push((task, Box::pin(run) as _));
     }
-    Ok(Parts { panel: Arc::new(InventoryPanel { buckets, clock: clock.clone() }), tasks })
+    Ok(Parts::new(Arc::new(InventoryPanel { buckets, clock: clock.clone() }), tasks))
 }
 
 /// The scan of one bucket, again and again.

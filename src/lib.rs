@@ -9,7 +9,7 @@
 //! - subsystems, none of which imports another: [`inventory`], [`export`], [`podmetrics`]
 //! - mechanism, which knows no subsystem: [`parts`], [`job`], [`server`], [`lifecycle`], [`telemetry`]
 //! - clients, the only modules that talk to the outside: [`http`], [`aws`], [`listing`], [`store`], [`promapi`], [`k8s`]
-//! - core, pure: [`exposition`], [`time`]
+//! - core, pure: [`exposition`], [`size`], [`time`]
 
 pub mod app;
 pub mod cli;
@@ -33,4 +33,5 @@ pub mod promapi;
 pub mod store;
 
 pub mod exposition;
+pub mod size;
 pub mod time;

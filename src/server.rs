@@ -1,6 +1,7 @@
 //! The HTTP server: `/metrics`, health and the status page. It knows no subsystem; each hands it a [`Panel`].
 
 mod fragment;
+mod jobs;
 mod listener;
 mod metrics;
 mod page;
@@ -18,7 +19,8 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub use self::fragment::Fragment;
-pub use self::listener::{bind, serve};
+pub use self::jobs::{JobHandler, JobRequest};
+pub use self::listener::{bind, is_address, serve};
 use self::metrics::ScrapeMetrics;
 
 /// What a subsystem shows of itself.
@@ -50,23 +52,47 @@ struct Shared {
     registry: Registry,
     panels: Arc<[Arc<dyn Panel>]>,
     scrapes: ScrapeMetrics,
+    jobs: Option<JobHandler>,
     stop: CancellationToken,
 }
 
-/// All routes of the main listener.
-///
-/// # Errors
-/// When the scrape metrics are registered already.
-pub fn routes(registry: &Registry, panels: Vec<Arc<dyn Panel>>, stop: CancellationToken) -> prometheus::Result<Router> {
-    let shared = Shared { scrapes: ScrapeMetrics::register(registry)?, registry: registry.clone(), panels: panels.into(), stop };
-    Ok(Router::new()
-        .route("/", get(status_page))
-        .route("/metrics", get(metrics::scrape).post(metrics::no_ingest))
-        .route("/health", get(health))
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .fallback(unknown)
-        .with_state(shared))
+/// The routes of all listeners.
+pub struct Routes(Shared);
+
+impl Routes {
+    /// Routes that answer from `registry` and `panels`, and for jobs from `jobs`.
+    ///
+    /// # Errors
+    /// When the scrape metrics are registered already.
+    pub fn new(
+        registry: &Registry,
+        panels: Vec<Arc<dyn Panel>>,
+        jobs: Option<JobHandler>,
+        stop: CancellationToken,
+    ) -> prometheus::Result<Self> {
+        let scrapes = ScrapeMetrics::register(registry)?;
+        Ok(Self(Shared { scrapes, registry: registry.clone(), panels: panels.into(), jobs, stop }))
+    }
+
+    /// Those of the main listener.
+    pub fn main(&self) -> Router {
+        let routes = Router::new().route("/", get(status_page)).route("/metrics", get(metrics::scrape).post(metrics::no_ingest));
+        self.with_health(routes)
+    }
+
+    /// Those of a listener for jobs alone.
+    pub fn jobs(&self) -> Router {
+        self.with_health(Router::new().route("/metrics", get(jobs::only)))
+    }
+
+    fn with_health(&self, routes: Router<Shared>) -> Router {
+        routes
+            .route("/health", get(health))
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .fallback(jobs::by_path)
+            .with_state(self.0.clone())
+    }
 }
 
 /// A background task that dies ends the process, so whoever answers here is alive; readiness is the one that can be refused.
@@ -105,6 +131,6 @@ async fn status_page(State(shared): State<Shared>) -> Response {
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], html).into_response()
 }
 
-async fn unknown() -> Response {
+fn unknown() -> Response {
     (StatusCode::NOT_FOUND, "nothing here; see / for the status page, /metrics, /health, /livez and /readyz\n").into_response()
 }

@@ -26,18 +26,43 @@ pub enum LogFormat {
     Console,
 }
 
-/// Starts logging to standard error. `RUST_LOG`, in `filter`, decides over `debug`.
+/// What is logged at all, by the names that Python's loggers have too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Everything that this program says of its work.
+    Debug,
+    /// What it does.
+    #[default]
+    Info,
+    /// What deserves attention.
+    #[value(alias = "warn")]
+    #[serde(alias = "warn")]
+    Warning,
+    /// What failed.
+    #[value(alias = "critical")]
+    #[serde(alias = "critical")]
+    Error,
+}
+
+impl LogLevel {
+    /// What kube's client logs, the watch logs again with its reason.
+    fn filter(self) -> &'static str {
+        match self {
+            Self::Debug => "info,object_store=warn,kube_client=off,kube_s3_exporter=debug",
+            Self::Info => "info,object_store=warn,kube_client=off,kube_runtime=off",
+            Self::Warning => "warn,kube_client=off,kube_runtime=off",
+            Self::Error => "error,kube_client=off,kube_runtime=off",
+        }
+    }
+}
+
+/// Starts logging to standard error. `RUST_LOG`, in `filter`, decides over `level`.
 ///
 /// # Errors
 /// When `filter` is not of `RUST_LOG`'s grammar, or logging has been started before.
-pub fn init_logging(format: LogFormat, debug: bool, filter: Option<&str>) -> anyhow::Result<()> {
-    // What kube's client logs, the watch logs again with its reason.
-    let default = if debug {
-        "info,object_store=warn,kube_client=off,kube_s3_exporter=debug"
-    } else {
-        "info,object_store=warn,kube_client=off,kube_runtime=off"
-    };
-    let filter = filter.filter(|filter| !filter.trim().is_empty()).unwrap_or(default);
+pub fn init_logging(format: LogFormat, level: LogLevel, filter: Option<&str>) -> anyhow::Result<()> {
+    let filter = filter.filter(|filter| !filter.trim().is_empty()).unwrap_or(level.filter());
     let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("RUST_LOG `{filter}` cannot be read: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -12,7 +12,7 @@ const FLOORS: [(&[&str], bool); 7] = [
     (&["inventory", "export", "podmetrics"], false),
     (&["parts", "job", "server", "lifecycle", "telemetry"], true),
     (&["http", "aws", "listing", "store", "promapi", "k8s"], true),
-    (&["exposition", "time"], true),
+    (&["exposition", "size", "time"], true),
 ];
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {

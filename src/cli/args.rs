@@ -12,7 +12,7 @@ use crate::app::Failure;
 use crate::aws::{Addressing, S3Options};
 use crate::config::{LogSection, Settings};
 use crate::inventory::{InventorySection, PrefixMatch};
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, LogLevel};
 use crate::time::parse_duration;
 
 /// How S3 is reached.
@@ -95,7 +95,7 @@ pub(super) struct ProgramArgs {
     /// YAML file, for several buckets and everything else [env: S3EXPORTER_CONFIG]; flags and environment stand over it.
     #[arg(long, value_name = "FILE", help_heading = "Program")]
     pub(super) config: Option<PathBuf>,
-    /// More detail in the log [env: RUST_LOG stands over it].
+    /// More detail in the log [env: LOG_LEVEL=debug; RUST_LOG stands over it].
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse_bool, help_heading = "Program")]
     pub(super) log_debug: Option<bool>,
     /// Form of the log [env: LOG_FORMAT] [default: JSON].
@@ -147,7 +147,9 @@ impl ProgramArgs {
             Some(path) => Settings::from_file(&path).map_err(Failure::usage)?,
             None => Settings::default(),
         };
-        let flags = Settings { log: LogSection { format: self.log_format, debug: self.log_debug }, ..flags };
+        // The flag stands over whatever the environment says.
+        let level = self.log_debug.map(|debug| if debug { LogLevel::Debug } else { LogLevel::Info });
+        let flags = Settings { log: LogSection { format: self.log_format, debug: None, level }, ..flags };
         Ok(flags.or(from_environment).or(file))
     }
 }

@@ -11,6 +11,7 @@ use crate::export;
 use crate::inventory::{InventoryConfigError, TargetConfig};
 use crate::k8s;
 use crate::listing::Listing;
+use crate::podmetrics;
 use crate::time::Clock;
 
 /// Prints a line per connection. Fails if any does.
@@ -25,19 +26,30 @@ pub(super) async fn check(args: ServeArgs) -> Result<(), Failure> {
         failed += u32::from(!check_bucket(target).await.map_err(Failure::usage)?);
     }
     if let Some(export) = config.export {
-        for line in export::check(export, &Clock::system()).await.map_err(Failure::Usage)? {
-            failed += u32::from(line.is_err());
-            match line {
-                Ok(line) => say(&format!("ok    {line}")),
-                Err(line) => say(&format!("FAIL  {line}")),
-            }
-        }
+        failed += report(export::check(export, &Clock::system()).await.map_err(Failure::Usage)?);
+    }
+    if let Some(podmetrics) = &config.podmetrics {
+        let kube = k8s::config(config.kubeconfig.as_deref()).await.map_err(Failure::usage)?;
+        failed += report(podmetrics::check(podmetrics, &kube).await.map_err(Failure::Usage)?);
     }
     match failed {
         0 => Ok(()),
         1 => Err(Failure::Runtime(anyhow!("one check failed"))),
         several => Err(Failure::Runtime(anyhow!("{several} checks failed"))),
     }
+}
+
+/// Prints the lines, and gives how many tell of a failure.
+fn report(lines: Vec<Result<String, String>>) -> u32 {
+    let mut failed = 0;
+    for line in lines {
+        failed += u32::from(line.is_err());
+        match line {
+            Ok(line) => say(&format!("ok    {line}")),
+            Err(line) => say(&format!("FAIL  {line}")),
+        }
+    }
+    failed
 }
 
 async fn check_cluster_names(config: &Config) -> bool {

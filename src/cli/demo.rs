@@ -14,7 +14,7 @@ use crate::app::{App, Failure};
 use crate::aws::S3Options;
 use crate::config::Settings;
 use crate::inventory::{FlagBucket, InventorySection};
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, LogLevel};
 use crate::time::Clock;
 
 const BUCKET: &str = "kubermatic-etcd-backups";
@@ -37,7 +37,8 @@ pub(super) struct DemoArgs {
 
 /// Makes the bucket, serves it, and keeps the healthy clusters healthy.
 pub(super) async fn demo(args: DemoArgs) -> Result<(), Failure> {
-    telemetry::init_logging(LogFormat::Console, false, std::env::var("RUST_LOG").ok().as_deref()).map_err(Failure::Usage)?;
+    telemetry::init_logging(LogFormat::Console, LogLevel::Info, std::env::var("RUST_LOG").ok().as_deref())
+        .map_err(Failure::Usage)?;
     if let Some(folder) = args.folder {
         return run(&args.address, &folder).await;
     }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use clap::ValueEnum;
 use secrecy::SecretString;
 
+use super::go_flags::parse_bool;
 use crate::aws::S3Options;
 use crate::config::{LogSection, Settings};
 use crate::export::{Endpoints, ExportSection};
 use crate::inventory::InventorySection;
+use crate::podmetrics::PodmetricsSection;
 use crate::time::{parse_duration, parse_duration_or_zero};
 
 /// A variable that cannot be read.
@@ -92,10 +94,34 @@ impl<'a> Environment<'a> {
         Ok(Settings {
             address: self.text("S3EXPORTER_ADDRESS"),
             kubeconfig: self.path("KUBECONFIG"),
-            log: LogSection { format: self.choice("LOG_FORMAT")?, debug: None },
+            log: LogSection { format: self.choice("LOG_FORMAT")?, debug: None, level: self.choice("LOG_LEVEL")? },
             s3: s3.or(&self.key_pair("AWS_")),
             inventory,
             export,
+            podmetrics: self.podmetrics()?,
+        })
+    }
+
+    /// `CACHE_UPDATE_INTERVAL` is known and means nothing: a watch has taken the place of the polling that it was about.
+    fn podmetrics(&self) -> Result<PodmetricsSection, VariableError> {
+        let list = |text: &str| text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+        let ranges = |text: &str| {
+            let range =
+                |range: &str| range.trim().parse().map_err(|_| format!("`{}` is no range such as 10.0.0.0/8", range.trim()));
+            text.split(',').map(range).collect()
+        };
+        Ok(PodmetricsSection {
+            enabled: self.parsed("S3EXPORTER_PODMETRICS", parse_bool)?,
+            address: self.text("S3EXPORTER_PODMETRICS_ADDRESS"),
+            namespaces: self.text("S3EXPORTER_PODMETRICS_NAMESPACES").map(|text| list(&text)),
+            label_prefix: self.text("S3EXPORTER_PODMETRICS_LABEL_PREFIX"),
+            allow_cidr: self.parsed("S3EXPORTER_PODMETRICS_ALLOW_CIDR", ranges)?,
+            concurrency: self.parsed("CLIENT_WORKERS", number)?,
+            concurrency_per_node: self.parsed("S3EXPORTER_PODMETRICS_CONCURRENCY_PER_NODE", number)?,
+            requests: self.parsed("SERVER_WORKERS", number)?,
+            timeout: self.parsed("S3EXPORTER_PODMETRICS_TIMEOUT", parse_duration)?,
+            max_age: self.parsed("S3EXPORTER_PODMETRICS_MAX_AGE", parse_duration_or_zero)?,
+            ..Default::default()
         })
     }
 

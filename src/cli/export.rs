@@ -66,8 +66,7 @@ fn load(command: ExportCommand, env: &Environment<'_>, terminal: bool) -> Result
     let config = config.ok_or_else(|| Failure::usage(ExportConfigError::NoEndpoints))?;
     let quiet = (terminal && log.debug != Some(true)).then(|| "off".to_owned());
     let filter = env.text("RUST_LOG").or(quiet);
-    telemetry::init_logging(log.format.unwrap_or(LogFormat::Console), log.debug.unwrap_or_default(), filter.as_deref())
-        .map_err(Failure::Usage)?;
+    telemetry::init_logging(log.format.unwrap_or(LogFormat::Console), log.level(), filter.as_deref()).map_err(Failure::Usage)?;
     Ok(config)
 }
 

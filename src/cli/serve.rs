@@ -7,6 +7,7 @@ use clap::Args;
 use super::args::{InventoryArgs, ProgramArgs, S3Args};
 use super::environment::Environment;
 use super::export_args::ExportArgs;
+use super::podmetrics_args::PodmetricsArgs;
 use crate::app::{App, Failure};
 use crate::config::{Config, Settings};
 use crate::inventory::FlagBucket;
@@ -21,10 +22,12 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     inventory: InventoryArgs,
     /// File that says how to reach Kubernetes [env: KUBECONFIG]; the pod's service account where absent.
-    #[arg(long, value_name = "FILE", help_heading = "Clusters")]
+    #[arg(long, value_name = "FILE", help_heading = "Program")]
     kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     export: ExportArgs,
+    #[command(flatten)]
+    podmetrics: PodmetricsArgs,
     /// Address to listen on; :PORT is all interfaces [env: S3EXPORTER_ADDRESS] [default: :9340].
     #[arg(long, value_name = "ADDRESS", help_heading = "Program")]
     address: Option<String>,
@@ -43,13 +46,14 @@ impl ServeArgs {
             s3: self.s3.options(),
             inventory: self.inventory.section(),
             export: self.export.section()?,
+            podmetrics: self.podmetrics.section(),
             ..Default::default()
         };
         let settings = self.program.complete(flags, env)?;
         let log = settings.log.clone();
         let config = settings.resolve(bucket).map_err(Failure::usage)?;
-        let (format, debug) = (log.format.unwrap_or_default(), log.debug.unwrap_or_default());
-        telemetry::init_logging(format, debug, env.text("RUST_LOG").as_deref()).map_err(Failure::Usage)?;
+        telemetry::init_logging(log.format.unwrap_or_default(), log.level(), env.text("RUST_LOG").as_deref())
+            .map_err(Failure::Usage)?;
         Ok(config)
     }
 }

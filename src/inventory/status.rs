@@ -11,6 +11,7 @@ use super::config::TargetConfig;
 use super::state::{Bucket, MANY_FAILURES, ScanResult, State};
 use super::stats::ClusterStats;
 use crate::server::Health;
+use crate::size::humanize as bytes;
 use crate::time::{ago, humanize};
 
 /// Rows of a bucket's table; the most urgent come first.
@@ -164,18 +165,6 @@ fn count(number: i64) -> String {
     grouped.collect::<Vec<_>>().join(",")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn bytes(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::config::{FlagBucket, InventorySection};
@@ -206,8 +195,5 @@ mod tests {
     fn numbers_are_told_for_people() {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(12), "12");
-        assert_eq!(bytes(1_023), "1023 B");
-        assert_eq!(bytes(1_572_864), "1.5 MiB");
-        assert_eq!(bytes(u64::MAX), "16.0 EiB");
     }
 }

@@ -49,6 +49,8 @@ impl Traits {
     pub(super) const SCATTERED: Self = Self(32);
     /// With `_created` samples of OpenMetrics, which the text format has as a family of their own.
     pub(super) const CREATED: Self = Self(64);
+    /// The name of the family is that of its samples, though OpenMetrics has it without the end (kube-state-metrics does so).
+    pub(super) const LONG: Self = Self(128);
 
     pub(super) fn add(&mut self, other: Self) {
         self.0 |= other.0;

@@ -56,6 +56,7 @@ pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure
         terms,
         text: &text,
         families: HashMap::default(),
+        seconds: HashMap::default(),
         samples: HashMap::default(),
         series: SeriesSet::with_capacity(text.len() / 90),
         last: None,
@@ -95,6 +96,8 @@ struct Checker<'a> {
     text: &'a [u8],
     /// Declared families, and those of samples that belong to none.
     families: HashMap<Cow<'a, [u8]>, usize, RandomState>,
+    /// Families of a second type: Go's clients declare a gauge `x` and a counter `x`, whose samples are `x` and `x_total`.
+    seconds: HashMap<Cow<'a, [u8]>, usize, RandomState>,
     /// Families by the names of samples.
     samples: HashMap<&'a [u8], usize, RandomState>,
     series: SeriesSet,
@@ -210,10 +213,16 @@ impl<'a> Checker<'a> {
         // The first TYPE stands; one behind samples says what they are all the same.
         if family.kind == Kind::Unknown {
             family.kind = kind;
-            // Samples that were alone may belong to it now.
-            self.samples.clear();
-            self.last = None;
+        } else if family.kind != kind && self.terms.format == Format::OpenMetrics {
+            let name = self.out_name(name);
+            if !self.seconds.contains_key(&name) {
+                let index = self.stray(body, name.clone(), kind);
+                self.seconds.insert(name, index);
+            }
         }
+        // Samples that were alone may belong to it now.
+        self.samples.clear();
+        self.last = None;
     }
 
     fn described(&mut self, body: &mut Body, name: Name<'a>) -> usize {
@@ -239,33 +248,45 @@ impl<'a> Checker<'a> {
         if let Some(index) = self.samples.get(raw) {
             return *index;
         }
-        let allows = |index: usize, suffix: &str| body.families()[index].kind.suffixes(self.terms.format).contains(&suffix);
-        let own = self.families.get(&name).copied();
-        let index = match own {
-            Some(own) if allows(own, "") => own,
-            _ => {
-                let stem = SUFFIXES.iter().find_map(|suffix| {
-                    let index = *self.families.get(name.strip_suffix(suffix.as_bytes())?)?;
-                    allows(index, suffix).then_some(index)
-                });
-                match (stem, own) {
-                    (Some(index), _) => index,
-                    (None, None) => self.family(body, name, Kind::Unknown),
-                    // A name that its own TYPE does not allow: nothing is known of it.
-                    (None, Some(_)) => self.stray(body, name),
-                }
-            }
-        };
+        let index = self.declared_family(body, &name).unwrap_or_else(|| match self.families.get(&name) {
+            // A name that its own TYPE does not allow: nothing is known of it.
+            Some(own) if body.families()[*own].kind != Kind::Unknown => self.stray(body, name, Kind::Unknown),
+            _ => self.family(body, name, Kind::Unknown),
+        });
         self.samples.insert(raw, index);
         index
     }
 
-    fn stray(&self, body: &mut Body, name: Cow<'a, [u8]>) -> usize {
+    /// The family whose TYPE allows a sample of this name.
+    fn declared_family(&self, body: &mut Body, name: &[u8]) -> Option<usize> {
+        let format = self.terms.format;
+        let kind = |index: usize| body.families()[index].kind;
+        let own = self.families.get(name).copied();
+        if let Some(own) = own.filter(|own| kind(*own).suffixes(format).contains(&"")) {
+            return Some(own);
+        }
+        let long = own.filter(|own| {
+            format == Format::OpenMetrics
+                && (kind(*own) == Kind::Counter && name.ends_with(b"_total")
+                    || kind(*own) == Kind::Info && name.ends_with(b"_info"))
+        });
+        if let Some(long) = long {
+            body.family_mut(long).traits.add(Traits::LONG);
+            return Some(long);
+        }
+        SUFFIXES.iter().find_map(|suffix| {
+            let stem = name.strip_suffix(suffix.as_bytes())?;
+            let candidates = [self.families.get(stem), self.seconds.get(stem)];
+            candidates.into_iter().flatten().copied().find(|index| kind(*index).suffixes(format).contains(suffix))
+        })
+    }
+
+    fn stray(&self, body: &mut Body, name: Cow<'a, [u8]>, kind: Kind) -> usize {
         let stored = match name {
             Cow::Borrowed(raw) => Ok(self.span(raw)),
             Cow::Owned(owned) => Err(owned.into_boxed_slice()),
         };
-        body.add_family(stored, Kind::Unknown)
+        body.add_family(stored, kind)
     }
 }
 

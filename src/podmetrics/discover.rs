@@ -8,7 +8,6 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use kube::Config;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::index::{Counts, Index, JobPods, Source};
 use super::target::Rules;
 use crate::k8s::{ConnectError, Feed, PodObject, PodScope, WatchMetrics, watch_pods};
+use crate::parts::Tasks;
 use crate::time::Clock;
-
-/// Tasks for [`crate::parts::Parts`].
-pub type Tasks = Vec<(String, BoxFuture<'static, anyhow::Result<()>>)>;
 
 /// What is known of the pods, at any time.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ mod plan;
 use std::collections::HashSet;
 
 use super::body::{Body, Family, Span};
+use super::budget::Share;
 use super::reason::Failure;
 use crate::exposition::{Answer, Kind};
 
@@ -23,6 +24,9 @@ pub(super) struct Source {
     /// From the first to the last byte, connecting included.
     pub(super) seconds: f64,
     pub(super) body: Result<Body, Failure>,
+    /// Of what may be held at once, given back when the answer is sent.
+    #[expect(dead_code, reason = "it is held, and dropped at the end")]
+    pub(super) share: Option<Share>,
 }
 
 /// What of a family of a body is meant, by the end of the names of samples.

@@ -30,7 +30,7 @@ impl Page {
             let added: Vec<&str> = target.added.iter().map(|(name, _)| name.as_str()).collect();
             let terms = Terms { format: target.format, escaping: answer.escaping, limits, added: &added };
             let body = check(target.body, terms);
-            Source { added: target.added, seconds: 0.0, body }
+            Source { added: target.added, seconds: 0.0, body, share: None }
         });
         Self::new(sources.collect(), answer, honor_labels)
     }
@@ -58,6 +58,21 @@ impl Page {
     /// Why targets are down, by their position.
     pub fn failures(&self) -> impl Iterator<Item = (usize, &Failure)> {
         self.0.sources.iter().enumerate().filter_map(|(at, source)| Some((at, source.body.as_ref().err()?)))
+    }
+
+    /// The targets that answered well or not, in their order.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Source> {
+        self.0.sources.iter()
+    }
+
+    /// The labels that the samples of a target gain.
+    pub(super) fn labels_of(&self, target: usize) -> &[(String, String)] {
+        self.0.sources.get(target).map(|source| source.added.as_slice()).unwrap_or_default()
+    }
+
+    /// Samples of all targets.
+    pub fn samples(&self) -> u64 {
+        self.targets().filter_map(|source| source.body.as_ref().ok()).map(|body| u64::from(body.samples)).sum()
     }
 
     /// Samples left out since their TYPE lost against another, and since another target had the same series.

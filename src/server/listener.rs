@@ -27,6 +27,14 @@ const LIFETIME: Duration = Duration::from_secs(60);
 /// For the answer in progress when a connection or the process comes to its end.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// True for what [`bind`] takes, as far as that can be seen.
+pub fn is_address(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(host, port)| {
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        port.parse::<u16>().is_ok() && (bracketed || !host.contains([':', '[', ']', ' ']))
+    })
+}
+
 /// Listens on `address`: `HOST:PORT`, or Go's `:PORT` for all interfaces, IPv6 and IPv4.
 ///
 /// # Errors

@@ -1,13 +1,12 @@
-//! `GET /metrics`: the registry's text followed by the panels' fragments, plain or gzip.
+//! `GET /metrics` without a job: the registry's text followed by the panels' fragments, plain or gzip.
 
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
-use serde::Deserialize;
 
-use super::Shared;
 use super::fragment::{Fragment, body};
+use super::{Shared, jobs};
 use crate::exposition::CONTENT_TYPE;
 
 /// The metrics that Go programs have of their own scrapes, under the same names.
@@ -33,16 +32,9 @@ impl ScrapeMetrics {
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct ScrapeQuery {
-    job: Option<String>,
-}
-
-pub(super) async fn scrape(State(shared): State<Shared>, Query(query): Query<ScrapeQuery>, headers: HeaderMap) -> Response {
-    if query.job.is_some() {
-        let text =
-            "this exporter does not scrape pods, so it answers no `job`; its own metrics are at /metrics without a query\n";
-        return (StatusCode::NOT_FOUND, text).into_response();
+pub(super) async fn scrape(State(shared): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    if let Some(job) = jobs::named(query.as_deref()) {
+        return jobs::answer(&shared, job, headers).await;
     }
     let metrics = &shared.scrapes;
     metrics.in_flight.inc();
@@ -75,7 +67,7 @@ fn respond(shared: &Shared, gzip: bool) -> Response {
 }
 
 /// `gzip` in `Accept-Encoding`, unless its quality is zero (RFC 9110, 12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let mut parts = coding.split(';').map(str::trim);

@@ -82,6 +82,7 @@ pub(super) fn parts<'a>(name: &'a [u8], family: &Family, from: Format, to: Forma
     let split_created = to == Format::Text && family.traits.any(Traits::CREATED);
     let main = if split_created { Part::Without("_created") } else { Part::All };
     let mut parts = match kind {
+        Kind::Counter | Kind::Info if family.traits.any(Traits::LONG) => vec![(Cow::Borrowed(name), kind, main)],
         Kind::Counter => vec![(with("_total"), kind, main)],
         Kind::Info => vec![(with("_info"), kind, Part::All)],
         Kind::GaugeHistogram if to == Format::Text => vec![
@@ -91,7 +92,7 @@ pub(super) fn parts<'a>(name: &'a [u8], family: &Family, from: Format, to: Forma
         ],
         _ => vec![(Cow::Borrowed(name), kind, main)],
     };
-    if split_created {
+    if split_created && !family.traits.any(Traits::LONG) {
         parts.push((with("_created"), Kind::Gauge, Part::Only("_created")));
     }
     parts

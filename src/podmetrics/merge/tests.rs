@@ -19,7 +19,7 @@ fn source(at: usize, text: &str, answer: Answer) -> Source {
     let format = if text.trim_end().ends_with("# EOF") { Format::OpenMetrics } else { Format::Text };
     let terms = Terms { format, escaping: answer.escaping, limits: Limits::default(), added: &["instance"] };
     let added = vec![("instance".to_owned(), format!("p{at}"))];
-    Source { added, seconds: 0.5, body: check(text.as_bytes().to_vec(), terms) }
+    Source { added, seconds: 0.5, body: check(text.as_bytes().to_vec(), terms), share: None }
 }
 
 fn merged(texts: &[&str], accept: &str, honor_labels: bool) -> Merged {
@@ -156,6 +156,23 @@ fn types_of_openmetrics_are_gauges_in_the_text_format() {
     assert!(both.contains("# TYPE i_info gauge\n") && both.contains("# TYPE s stateset\n"), "{both}");
     assert!(both.contains("# TYPE b_bytes gauge\n# UNIT b_bytes bytes\n"), "{both}");
     assert!(families(&[open], OPEN).contains("# TYPE i info\ni_info{"));
+}
+
+#[test]
+fn openmetrics_of_go_and_of_kube_state_metrics_keep_their_types() {
+    // Go's clients have two families of one name, kube-state-metrics names families like their samples.
+    let go = "# TYPE b gauge\nb 1\n# TYPE b counter\nb_total 2\n# EOF\n";
+    let state = "# TYPE r_total counter\nr_total{x=\"1\"} 3\n# TYPE p_info info\np_info 1\n# EOF\n";
+    assert_eq!(
+        families(&[go, state], TEXT),
+        "# TYPE b gauge\nb{instance=\"p0\"} 1\n# TYPE b_total counter\nb_total{instance=\"p0\"} 2\n# TYPE p_info gauge\n\
+         p_info{instance=\"p1\"} 1\n# TYPE r_total counter\nr_total{instance=\"p1\",x=\"1\"} 3\n"
+    );
+    assert_eq!(
+        families(&[go, state], OPEN),
+        "# TYPE b gauge\nb{instance=\"p0\"} 1\n# TYPE b_total unknown\nb_total{instance=\"p0\"} 2\n# TYPE p info\np_info{instance=\"p1\"} 1\n\
+         # TYPE r counter\nr_total{instance=\"p1\",x=\"1\"} 3\n# EOF\n"
+    );
 }
 
 #[test]
@@ -296,7 +313,7 @@ proptest! {
         }
         let answer = negotiate(std::iter::once(TEXT));
         let terms = Terms { format: Format::Text, escaping: answer.escaping, limits: Limits::default(), added: &["instance"] };
-        let second = Source { added: vec![("instance".to_owned(), "p1".to_owned())], seconds: 0.5, body: check(spoilt, terms) };
+        let second = Source { added: vec![("instance".to_owned(), "p1".to_owned())], seconds: 0.5, body: check(spoilt, terms), share: None };
         let alone = samples(&written(merged(&[&good], TEXT, false)), Format::Text);
         let both = Merged::new(vec![source(0, &good, answer), second], answer, false);
         let conflicts = both.conflicts;

@@ -1,0 +1,53 @@
+//! The last answer of each job, for the status page.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::page::Page;
+
+/// Jobs that are remembered.
+const MOST_JOBS: usize = 1_000;
+/// Failures that are told of each.
+pub(super) const MOST_FAILURES: usize = 20;
+
+/// What became of the last request for a job.
+#[derive(Debug, Clone)]
+pub(super) struct LastAnswer {
+    pub(super) at: Timestamp,
+    pub(super) took: Duration,
+    pub(super) targets: usize,
+    pub(super) up: usize,
+    pub(super) samples: u64,
+    /// The first targets that are down: labels, reason, what happened.
+    pub(super) failures: Vec<(String, &'static str, String)>,
+}
+
+/// What is remembered.
+#[derive(Debug, Default)]
+pub(super) struct Board(Mutex<BTreeMap<String, LastAnswer>>);
+
+impl Board {
+    pub(super) fn answered(&self, job: &str, page: &Page, took: Duration, at: Timestamp) {
+        let targets = page.targets().count();
+        let down = page.failures().count();
+        let failures = page.failures().take(MOST_FAILURES).map(|(target, failure)| {
+            let labels: Vec<&str> = page.labels_of(target).iter().map(|(_, value)| value.as_str()).collect();
+            (labels.join(" "), failure.reason.as_str(), failure.detail.clone())
+        });
+        let answer = LastAnswer { at, took, targets, up: targets - down, samples: page.samples(), failures: failures.collect() };
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.len() >= MOST_JOBS && !jobs.contains_key(job) {
+            // The one that nobody has asked for the longest.
+            let oldest = jobs.iter().min_by_key(|(_, answer)| answer.at).map(|(name, _)| name.clone());
+            oldest.map(|name| jobs.remove(&name));
+        }
+        jobs.insert(job.to_owned(), answer);
+    }
+
+    pub(super) fn last(&self, job: &str) -> Option<LastAnswer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
+    }
+}
