@@ -1,5 +1,5 @@
 //! Listening, accepting and ending connections. Slow and silent clients are bounded in number and in time: who sends no request within ten
-//! seconds is cut off, and no connection lives longer than a minute beyond the answer it is waiting for.
+//! seconds is cut off, a connection takes requests for a minute, and no answer takes longer than another minute and a half.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -24,8 +24,10 @@ const MOST_CONNECTIONS: usize = 512;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this a connection takes no further request.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// For the answer in progress when a connection or the process comes to its end.
-const DRAIN: Duration = Duration::from_secs(5);
+/// For the answer in progress then: the longest that a Prometheus usually waits, and what sending takes.
+const LAST_ANSWER: Duration = Duration::from_secs(90);
+/// For the answers in progress when the process comes to its end: a Prometheus' usual patience.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// True for what [`bind`] takes, as far as that can be seen.
 pub fn is_address(address: &str) -> bool {
@@ -94,23 +96,21 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
     result.unwrap_or(Ok(()))
 }
 
-/// Serves one connection to its end, which comes within [`LIFETIME`] and [`DRAIN`].
+/// Serves one connection to its end, which comes within [`LIFETIME`] and [`LAST_ANSWER`], and within [`DRAIN`] of the stop.
 async fn serve_connection(stream: TcpStream, routes: Router, stop: CancellationToken) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = stop.cancelled() => None,
-        () = sleep(LIFETIME) => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            timeout(DRAIN, connection).await.unwrap_or(Ok(()))
-        }
-    };
+    let mut ended = stop.run_until_cancelled(timeout(LIFETIME, connection.as_mut())).await;
+    if let Some(Err(_)) = ended {
+        connection.as_mut().graceful_shutdown();
+        ended = stop.run_until_cancelled(timeout(LAST_ANSWER, connection.as_mut())).await;
+    }
+    if ended.is_none() {
+        connection.as_mut().graceful_shutdown();
+        ended = Some(timeout(DRAIN, connection).await);
+    }
+    let ended = ended.and_then(Result::ok).unwrap_or(Ok(()));
     // Clients hang up as they like.
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
@@ -172,7 +172,19 @@ mod tests {
         assert!(answer(address, "/").await.ends_with("well"));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_progress_outlasts_the_connections_time_for_requests() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let slow = || async {
+            sleep(LIFETIME + DRAIN).await;
+            "well"
+        };
+        tokio::spawn(serve(listener, Router::new().route("/", get(slow)), CancellationToken::new()));
+        assert!(answer(address, "/").await.ends_with("well"));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_stop_lets_nobody_wait_for_ever() {
         let (address, stop) = server().await;
         let waiting = tokio::spawn(answer(address, "/never"));
