@@ -94,10 +94,17 @@ pub struct Scanner<'a> {
     format: Format,
     at: usize,
     line: u32,
-    /// Of the last sample.
+    /// Of the last sample. Those that it had in common with the one before stand in the line of that.
     labels: Vec<Label<'a>>,
-    /// The name of the last sample: mostly that of the next, too.
+    /// Where its labels end, from the beginning of its line.
+    ends: Vec<usize>,
     last_name: &'a [u8],
+    /// Offset of its line if its layout is plain, and whether it is loose.
+    last_plain: Option<(usize, bool)>,
+    /// Whether its name is that of the sample before.
+    same_name: bool,
+    /// How many of its labels are.
+    unchanged: usize,
     /// The text is UTF-8 as a whole, so that its parts need not be looked at.
     utf8: bool,
     ended: bool,
@@ -109,13 +116,25 @@ type Read<T> = Result<T, &'static str>;
 impl<'a> Scanner<'a> {
     /// Begins at the first line of `text`.
     pub fn new(text: &'a [u8], format: Format) -> Self {
-        let utf8 = std::str::from_utf8(text).is_ok();
-        Self { text, format, at: 0, line: 0, labels: Vec::with_capacity(16), last_name: b"", utf8, ended: false }
+        Self { utf8: std::str::from_utf8(text).is_ok(), ..Self::resume(text, format, 0) }
     }
 
     /// Begins at `offset`, the first byte of a line of a text that was found to be good before.
     pub fn resume(text: &'a [u8], format: Format, offset: usize) -> Self {
-        Self { text, format, at: offset, line: 0, labels: Vec::with_capacity(16), last_name: b"", utf8: true, ended: false }
+        Self {
+            text,
+            format,
+            at: offset,
+            line: 0,
+            labels: Vec::with_capacity(16),
+            ends: Vec::with_capacity(16),
+            last_name: b"",
+            last_plain: None,
+            same_name: false,
+            unchanged: 0,
+            utf8: true,
+            ended: false,
+        }
     }
 
     /// The entry of the next line; `None` at the end.
@@ -142,6 +161,11 @@ impl<'a> Scanner<'a> {
     /// The labels of the last sample, in their order.
     pub fn labels(&self) -> &[Label<'a>] {
         &self.labels
+    }
+
+    /// Whether the last sample has the name of the one before, and how many of its first labels are the same.
+    pub fn unchanged(&self) -> (bool, usize) {
+        (self.same_name, self.unchanged)
     }
 
     /// Offset of the next line.

@@ -3,15 +3,18 @@
 //! **One target can never spoil the answer**: what Prometheus would refuse is refused here, with the line and the reason; what would make the
 //! merged answer ambiguous (series that come twice, the names of the scrape's own samples) is left out and counted.
 
+mod labels;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use self::labels::LabelChecker;
 use super::body::{Body, Span, Traits};
 use super::reason::{Failure, Reason};
 use super::series::{SeriesSet, plain_name};
-use crate::exposition::{Entry, Escaping, Format, Kind, Label, Name, Sample, Scanner};
+use crate::exposition::{Entry, Escaping, Format, Kind, Name, Sample, Scanner};
 
 /// The most that a body may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,7 @@ pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure
         seconds: HashMap::default(),
         samples: HashMap::default(),
         series: SeriesSet::with_capacity(text.len() / 90),
+        labels: LabelChecker::default(),
         last: None,
         last_metric: None,
     };
@@ -66,7 +70,7 @@ pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure
     while let Some(entry) = scanner.entry().map_err(|error| Failure::new(Reason::Syntax, error.to_string()))? {
         match entry {
             Entry::Sample(sample) => checker
-                .sample(&mut body, &sample, scanner.labels())
+                .sample(&mut body, &sample, &scanner)
                 .map_err(|(reason, what)| Failure::new(reason, format!("line {}: {what}", scanner.line())))?,
             Entry::Type(name, kind) => checker.declare(&mut body, name, kind),
             Entry::Help(name, help) => {
@@ -91,6 +95,16 @@ pub(super) fn is_reserved(name: &[u8]) -> bool {
 
 type Broken = (Reason, String);
 
+/// What a name of samples means.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    hash: u64,
+    /// `None` for names of the scrape itself.
+    family: Option<usize>,
+    /// It is that of `_created` samples of OpenMetrics.
+    created: bool,
+}
+
 struct Checker<'a> {
     terms: Terms<'a>,
     text: &'a [u8],
@@ -101,92 +115,73 @@ struct Checker<'a> {
     /// Families by the names of samples.
     samples: HashMap<&'a [u8], usize, RandomState>,
     series: SeriesSet,
-    /// Name of the last sample, and its family.
-    last: Option<(&'a [u8], usize)>,
+    labels: LabelChecker,
+    /// Of the last sample; forgotten when a TYPE may have changed it.
+    last: Option<Named>,
     /// Family and metric of the last sample.
     last_metric: Option<(usize, u64)>,
 }
 
 impl<'a> Checker<'a> {
-    fn sample(&mut self, body: &mut Body, sample: &Sample<'a>, labels: &[Label<'a>]) -> Result<(), Broken> {
+    fn sample(&mut self, body: &mut Body, sample: &Sample<'a>, scanner: &Scanner<'a>) -> Result<(), Broken> {
         let limits = self.terms.limits;
         body.samples += 1;
         if body.samples as usize > limits.samples {
             return Err((Reason::SampleLimit, format!("more than {} samples", limits.samples)));
         }
-        let name = sample.name.raw;
-        if name.len() > limits.name_bytes {
-            return Err((Reason::LabelLimit, format!("the name of a metric is longer than {} bytes", limits.name_bytes)));
-        }
-        let clash = self.check_labels(labels)?;
-        let out_name = self.out_name(sample.name);
-        if is_reserved(&out_name) {
+        let (same_name, unchanged) = scanner.unchanged();
+        let named = match self.last {
+            Some(named) if same_name => named,
+            _ => self.named(body, sample.name)?,
+        };
+        self.last = Some(named);
+        let known = self.labels.check(scanner.labels(), unchanged, &self.terms, &mut self.series)?;
+        let Some(index) = named.family else {
             body.reserved += 1;
             return Ok(());
-        }
-        let hashes = self.series.hashes(&out_name, labels, self.terms.escaping);
-        if !self.series.insert(hashes.series, sample.start, self.text, self.terms.format, self.terms.escaping) {
+        };
+        let series = SeriesSet::series_hash(named.hash, known.metric.wrapping_add(known.bounds));
+        if !self.series.insert(series, sample.start, self.text, self.terms.format, self.terms.escaping) {
             body.duplicates += 1;
             return Ok(());
         }
-        let index = match self.last {
-            Some((last, index)) if last == name => index,
-            _ => self.family_of(body, name, out_name),
-        };
-        self.last = Some((name, index));
-        let odd = !sample.layout.plain || self.terms.escaping == Escaping::Dots;
-        let created = self.terms.format == Format::OpenMetrics && name.ends_with(b"_created");
         let family = body.family_mut(index);
         for (holds, it) in [
-            (odd, Traits::ODD),
+            (!sample.layout.plain || self.terms.escaping == Escaping::Dots, Traits::ODD),
             (sample.layout.loose, Traits::LOOSE),
             (sample.timestamp.is_some(), Traits::TIMESTAMP),
             (sample.exemplar.is_some(), Traits::EXEMPLAR),
-            (clash, Traits::CLASH),
-            (created && has_created(family.kind), Traits::CREATED),
+            (known.clash, Traits::CLASH),
+            (named.created, Traits::CREATED),
         ] {
             if holds {
                 family.traits.add(it);
             }
         }
-        if family.kind.suffixes(self.terms.format).len() > 1 && self.last_metric != Some((index, hashes.metric)) {
-            if !self.series.begin_metric(index, hashes.metric) {
+        if family.kind.suffixes(self.terms.format).len() > 1 && self.last_metric != Some((index, known.metric)) {
+            if !self.series.begin_metric(index, known.metric) {
                 family.traits.add(Traits::SCATTERED);
             }
-            self.last_metric = Some((index, hashes.metric));
+            self.last_metric = Some((index, known.metric));
         }
         body.add_line(index, Span::new(sample.start..sample.end));
         Ok(())
     }
 
-    /// Whether a label has the name of one that is added.
-    fn check_labels(&self, labels: &[Label<'_>]) -> Result<bool, Broken> {
-        let limits = self.terms.limits;
-        if labels.len() > limits.labels {
-            return Err((Reason::LabelLimit, format!("a sample has more than {} labels", limits.labels)));
+    /// What a name of samples means.
+    fn named(&mut self, body: &mut Body, name: Name<'a>) -> Result<Named, Broken> {
+        let limit = self.terms.limits.name_bytes;
+        if name.raw.len() > limit {
+            return Err((Reason::LabelLimit, format!("the name of a metric is longer than {limit} bytes")));
         }
-        let (mut clash, mut seen) = (false, 0_u64);
-        for (at, label) in labels.iter().enumerate() {
-            let name = label.name.raw;
-            if name.len() > limits.name_bytes || label.value.len() > limits.value_bytes {
-                let what = format!(
-                    "a label is longer than {} bytes in its name or {} in its value",
-                    limits.name_bytes, limits.value_bytes
-                );
-                return Err((Reason::LabelLimit, what));
-            }
-            // Few names meet here by chance, so few are compared.
-            let bit = 1 << ((name.len() * 7 + usize::from(name.last().copied().unwrap_or(0))) & 63);
-            if seen & bit != 0 && labels[..at].iter().any(|earlier| plain_name(earlier.name) == plain_name(label.name)) {
-                return Err((Reason::Syntax, format!("the label {} comes twice", plain_name(label.name))));
-            }
-            seen |= bit;
-            if name == b"__name__" {
-                return Err((Reason::Syntax, "a label is called __name__".to_owned()));
-            }
-            clash |= self.terms.added.iter().any(|added| added.len() == name.len() && added.as_bytes() == name);
+        let out_name = self.out_name(name);
+        let hash = self.series.name_hash(&out_name);
+        if is_reserved(&out_name) {
+            return Ok(Named { hash, family: None, created: false });
         }
-        Ok(clash)
+        let index = self.family_of(body, name.raw, out_name);
+        let created = self.terms.format == Format::OpenMetrics && name.raw.ends_with(b"_created");
+        Ok(Named { hash, family: Some(index), created: created && has_created(body.families()[index].kind) })
     }
 
     /// The name as it goes out.

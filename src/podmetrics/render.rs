@@ -180,7 +180,8 @@ fn regroup(body: &Body, lines: Vec<usize>) -> Vec<usize> {
     for line in lines {
         let mut scanner = Scanner::resume(&body.text, body.format, line);
         if let Ok(Some(Entry::Sample(_))) = scanner.entry() {
-            let metric = hashes.hashes(b"", scanner.labels(), Escaping::AllowUtf8).metric;
+            let labels = scanner.labels().iter().filter(|label| !matches!(label.name.raw, b"le" | b"quantile"));
+            let metric = labels.fold(0_u64, |sum, label| sum.wrapping_add(hashes.label_hash(label, Escaping::AllowUtf8)));
             let next = order.len();
             keyed.push((*order.entry(metric).or_insert(next), line));
         }

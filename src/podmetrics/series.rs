@@ -35,15 +35,6 @@ pub(super) struct SeriesSet {
     scratch: Vec<u8>,
 }
 
-/// The hashes of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hashes {
-    /// Of the name and all labels.
-    pub(super) series: u64,
-    /// Of all labels but `le` and `quantile`.
-    pub(super) metric: u64,
-}
-
 impl SeriesSet {
     pub(super) fn with_capacity(series: usize) -> Self {
         Self {
@@ -59,25 +50,30 @@ impl SeriesSet {
         hasher.finish()
     }
 
-    /// Sums are the same in any order; labels without a value are as good as none.
-    pub(super) fn hashes(&mut self, name: &[u8], labels: &[Label<'_>], escaping: Escaping) -> Hashes {
-        let (mut metric, mut special) = (0_u64, 0_u64);
-        for label in labels.iter().filter(|label| !label.value.is_empty()) {
-            let contiguous = label.whole.len() == label.name.raw.len() + 2 + label.value.len();
-            let hash = if contiguous && !label.escaped && !label.name.quoted {
-                self.hash(label.whole)
-            } else {
-                let mut scratch = std::mem::take(&mut self.scratch);
-                write_canonical(label, escaping, &mut scratch);
-                let hash = self.hash(&scratch);
-                self.scratch = scratch;
-                hash
-            };
-            let sum = if matches!(label.name.raw, b"le" | b"quantile") { &mut special } else { &mut metric };
-            *sum = sum.wrapping_add(hash);
+    /// Of a name as it goes out.
+    pub(super) fn name_hash(&self, name: &[u8]) -> u64 {
+        self.hash(name)
+    }
+
+    /// Of a label as it goes out. Hashes are added up, so that their order does not matter; one without a value is as good as none.
+    pub(super) fn label_hash(&mut self, label: &Label<'_>, escaping: Escaping) -> u64 {
+        if label.value.is_empty() {
+            return 0;
         }
-        let series = mix(self.hash(name), metric.wrapping_add(special));
-        Hashes { series, metric }
+        let contiguous = label.whole.len() == label.name.raw.len() + 2 + label.value.len();
+        if contiguous && !label.escaped && !label.name.quoted {
+            return self.hash(label.whole);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        write_canonical(label, escaping, &mut scratch);
+        let hash = self.hash(&scratch);
+        self.scratch = scratch;
+        hash
+    }
+
+    /// Of a series, from the hash of its name and the sum of those of its labels.
+    pub(super) fn series_hash(name: u64, labels: u64) -> u64 {
+        mix(name, labels)
     }
 
     /// Notes the series at `offset`; false if the same is in an earlier line.

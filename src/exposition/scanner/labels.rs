@@ -4,11 +4,14 @@ use super::super::{Format, name};
 use super::{Label, Layout, Name, Read, Scanner};
 
 impl<'a> Scanner<'a> {
-    /// Reads from behind `{` to behind `}` into `self.labels`. Gives the name of the metric if it stands there, in quotation marks.
-    pub(super) fn read_labels(&mut self, layout: &mut Layout) -> Read<Option<Name<'a>>> {
-        self.labels.clear();
+    /// Reads on to behind `}`: from behind `{`, or from behind the last of the labels that are kept. `line` is the offset of the line. Gives the name of
+    /// the metric if it stands there, in quotation marks.
+    pub(super) fn read_labels(&mut self, line: usize, layout: &mut Layout) -> Read<Option<Name<'a>>> {
         let mut metric = None;
-        let mut first = true;
+        let mut first = self.labels.is_empty();
+        if !first && !self.read_separator(layout)? {
+            return Ok(None);
+        }
         loop {
             let start = self.skip_blanks(layout);
             match self.text.get(self.at) {
@@ -41,17 +44,43 @@ impl<'a> Scanner<'a> {
                     self.read_value(Name { raw, quoted: false }, start, layout)?;
                 }
             }
+            self.ends.resize(self.labels.len(), self.at - line);
             first = false;
-            self.skip_blanks(layout);
-            match self.text.get(self.at) {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(metric);
-                }
-                _ => return Err("a comma or a closing brace was expected"),
+            if !self.read_separator(layout)? {
+                return Ok(metric);
             }
         }
+    }
+
+    /// Reads what follows a label; true if it is a comma, false if it is the closing brace.
+    fn read_separator(&mut self, layout: &mut Layout) -> Read<bool> {
+        self.skip_blanks(layout);
+        let comma = match self.text.get(self.at) {
+            Some(b',') => true,
+            Some(b'}') => false,
+            _ => return Err("a comma or a closing brace was expected"),
+        };
+        self.at += 1;
+        Ok(comma)
+    }
+
+    /// Keeps the labels that the line at `start` has in common with the last sample, from the first on, if it begins with the same name and `{`. True if
+    /// it does; then `self.at` is behind what was kept. Neighbours mostly differ in their last label alone, so most of a text is read by comparing.
+    pub(super) fn keep_labels(&mut self, start: usize, layout: &mut Layout) -> bool {
+        let Some((last, loose)) = self.last_plain else { return false };
+        let brace = self.last_name.len();
+        let end = self.ends.last().map_or(brace + 1, |end| *end);
+        let common = common_prefix(&self.text[last..last + end], &self.text[start..]);
+        if common <= brace || self.text[start + brace] != b'{' {
+            return false;
+        }
+        // What is kept may be what made the last one loose.
+        layout.loose = loose;
+        let kept = self.ends.partition_point(|end| *end <= common);
+        self.labels.truncate(kept);
+        self.ends.truncate(kept);
+        self.at = start + self.ends.last().map_or(brace + 1, |end| *end);
+        true
     }
 
     /// Reads `="value"`.
@@ -112,6 +141,21 @@ impl<'a> Scanner<'a> {
         let blanks = if self.format == Format::Text { &b" \t"[..] } else { b"" };
         self.text[self.at..].iter().copied().find(|byte| !blanks.contains(byte))
     }
+}
+
+/// How many bytes two texts have in common at their beginnings.
+fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    let (ones, others) = (one.chunks_exact(8), other.chunks_exact(8));
+    let mut common = 0;
+    for (one, other) in ones.zip(others) {
+        let word = |chunk: &[u8]| chunk.try_into().map(u64::from_le_bytes).unwrap_or_default();
+        let difference = word(one) ^ word(other);
+        if difference != 0 {
+            return common + difference.trailing_zeros() as usize / 8;
+        }
+        common += 8;
+    }
+    common + one[common..].iter().zip(&other[common..]).take_while(|(one, other)| one == other).count()
 }
 
 /// Offset of the first quotation mark, backslash or line feed. Values are short, so eight bytes are looked at in one go before `memchr` is called.

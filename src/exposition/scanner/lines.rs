@@ -74,32 +74,18 @@ impl<'a> Scanner<'a> {
     /// Reads a sample; `start` is the offset of its line, `self.at` that of its first byte.
     fn read_sample(&mut self, start: usize) -> Read<Sample<'a>> {
         let mut layout = Layout { plain: self.at == start, loose: false };
-        let rest = &self.text[self.at..];
-        let known = self.last_name.len();
-        let same = known > 0 && rest.starts_with(self.last_name) && matches!(rest.get(known), Some(b'{' | b' '));
-        let length = if same { known } else { name::metric_name(rest) };
-        let mut metric = (length > 0).then(|| Name { raw: &rest[..length], quoted: false });
-        self.at += length;
-        let gap = if self.format == Format::Text { blanks(&self.text[self.at..]) } else { 0 };
-        match self.text.get(self.at + gap) {
-            Some(b'{') => {
-                layout.plain &= gap == 0;
-                self.at += gap + 1;
-                match (self.read_labels(&mut layout)?, metric) {
-                    (Some(_), Some(_)) => return Err("a sample has two names"),
-                    (quoted, unquoted) => metric = quoted.or(unquoted),
-                }
+        let metric = if layout.plain && self.keep_labels(start, &mut layout) {
+            (self.same_name, self.unchanged) = (true, self.labels.len());
+            if self.read_labels(start, &mut layout)?.is_some() {
+                return Err("a sample has two names");
             }
-            _ if length == 0 => return Err("neither a comment nor the name of a metric"),
-            _ => {
-                layout.plain &= self.text.get(self.at) == Some(&b' ');
-                self.labels.clear();
-            }
-        }
+            Some(Name { raw: self.last_name, quoted: false })
+        } else {
+            self.read_series(start, &mut layout)?
+        };
         let name = metric.ok_or("a sample has no name")?;
-        if !name.quoted {
-            self.last_name = name.raw;
-        }
+        self.last_plain = layout.plain.then_some((start, layout.loose));
+        self.last_name = name.raw;
         let value = self.read_token(&mut layout)?;
         number::check_value(value)?;
         let (timestamp, exemplar) = match self.format {
@@ -107,6 +93,33 @@ impl<'a> Scanner<'a> {
             Format::OpenMetrics => self.read_seconds_and_exemplar(&mut layout)?,
         };
         Ok(Sample { name, value, timestamp, exemplar, layout, start, end: self.at.min(self.text.len()) })
+    }
+
+    /// Reads name and labels of a sample that has no name in common with the last.
+    fn read_series(&mut self, start: usize, layout: &mut Layout) -> Read<Option<Name<'a>>> {
+        self.labels.clear();
+        self.ends.clear();
+        (self.same_name, self.unchanged) = (false, 0);
+        let rest = &self.text[self.at..];
+        let length = name::metric_name(rest);
+        let metric = (length > 0).then(|| Name { raw: &rest[..length], quoted: false });
+        self.at += length;
+        let gap = if self.format == Format::Text { blanks(&self.text[self.at..]) } else { 0 };
+        match self.text.get(self.at + gap) {
+            Some(b'{') => {
+                layout.plain &= gap == 0;
+                self.at += gap + 1;
+                match (self.read_labels(start, layout)?, metric) {
+                    (Some(_), Some(_)) => Err("a sample has two names"),
+                    (quoted, unquoted) => Ok(quoted.or(unquoted)),
+                }
+            }
+            _ if length == 0 => Err("neither a comment nor the name of a metric"),
+            _ => {
+                layout.plain &= self.text.get(self.at) == Some(&b' ');
+                Ok(metric)
+            }
+        }
     }
 
     /// Blanks and what stands between them and the next.
@@ -180,7 +193,7 @@ impl<'a> Scanner<'a> {
 /// Whether an exemplar of a good sample has labels that only some readers take.
 pub fn exemplar_has_quoted_names(exemplar: &[u8]) -> bool {
     let mut scanner = Scanner::resume(exemplar.strip_prefix(b"{").unwrap_or_default(), Format::OpenMetrics, 0);
-    let _ = scanner.read_labels(&mut Layout::default());
+    let _ = scanner.read_labels(0, &mut Layout::default());
     scanner.labels.iter().any(|label| label.name.quoted)
 }
 
@@ -190,7 +203,7 @@ fn check_exemplar(text: &[u8], utf8: bool) -> Read<Layout> {
     let mut scanner = Scanner::resume(behind, Format::OpenMetrics, 0);
     scanner.utf8 = utf8;
     let mut layout = Layout { plain: true, loose: false };
-    if scanner.read_labels(&mut layout)?.is_some() {
+    if scanner.read_labels(0, &mut layout)?.is_some() {
         return Err("an exemplar has a name");
     }
     let rest = behind[scanner.at..].strip_prefix(b" ").ok_or("an exemplar has no value")?;

@@ -1,5 +1,7 @@
 //! Lines that are legal and lines that are not. What a real Prometheus says to the same lines is held by `tests/whole`.
 
+use proptest::strategy::Strategy as _;
+
 use super::super::{Escaping, escape_into, unescape};
 use super::*;
 
@@ -206,7 +208,41 @@ fn a_scan_can_begin_at_any_line() {
     assert_eq!(scanner.offset(), 15);
 }
 
+/// A line of a few names and labels in a few layouts, so that neighbours have much in common.
+fn line() -> impl proptest::strategy::Strategy<Value = String> {
+    let name = proptest::sample::select(vec!["a", "ab", "a_b", "{\"a\",", " a", "b"]);
+    let label = "(x|xy|y|z|\"q\")=\"(|1|12|1\\\\\"|\\\\q|é|1234567890123456)\"";
+    let labels = proptest::collection::vec(label, 0..5);
+    let layout = proptest::sample::select(vec![("", ","), (" ", ","), ("", " , "), ("", ",\t")]);
+    let end = proptest::sample::select(vec!["} 1\n", ",} 1\n", "}  1\n", "}1\n", " } 1 7 \n"]);
+    (name, labels, layout, end).prop_map(|(name, labels, (first, comma), end)| {
+        let brace = if name.starts_with('{') { "" } else { "{" };
+        format!("{name}{brace}{first}{}{end}", labels.join(comma))
+    })
+}
+
 proptest::proptest! {
+    /// What is kept of the line before changes nothing.
+    #[test]
+    fn lines_are_read_the_same_alone_and_behind_others(lines in proptest::collection::vec(line(), 1..8), open: bool) {
+        let format = if open { Format::OpenMetrics } else { Format::Text };
+        let (whole, mut offset) = (lines.concat(), 0);
+        let mut together = Scanner::new(whole.as_bytes(), format);
+        for line in &lines {
+            let mut alone = Scanner::resume(whole.as_bytes(), format, offset);
+            offset += line.len();
+            let (one, other) = (together.entry(), alone.entry());
+            let (Ok(Some(Entry::Sample(one))), Ok(Some(Entry::Sample(other)))) = (one, other) else {
+                proptest::prop_assert!(one.is_err() && other.is_err(), "{line:?} behind others: {one:?}, alone: {other:?}");
+                break;
+            };
+            proptest::prop_assert!(one.layout.loose || !other.layout.loose);
+            proptest::prop_assert_eq!(Sample { layout: other.layout, ..one }, Sample { layout: Layout { plain: one.layout.plain, ..other.layout }, ..other });
+            proptest::prop_assert_eq!(one.layout.plain, other.layout.plain);
+            proptest::prop_assert_eq!(together.labels(), alone.labels());
+        }
+    }
+
     /// Whatever the labels hold, they are read back.
     #[test]
     fn labels_come_back(labels in proptest::collection::vec(("[a-z_]{1,8}", proptest::prelude::any::<String>()), 0..6), open: bool) {
