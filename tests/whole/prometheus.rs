@@ -2,25 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use fakes::kube_api::KubeApi;
+use fakes::kube_api::{KubeApi, PodSpec};
+use fakes::pods::{Behaviour, Pod};
 use fakes::s3_pages::{ClusterTimestamp, S3Pages};
 use regex::Regex;
 use serde_json::Value;
 
 use crate::real_prometheus::RealPrometheus;
-use crate::support::{ExportPeers, Exporter, has, skip};
+use crate::support::{ExportPeers, Exporter, JOB_NAME, has, skip};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-const DASHBOARDS: [&str; 2] = ["dashboards/backups.json", "dashboards/export.json"];
-const RULES: [&str; 2] = ["deploy/alerts/backups.yaml", "deploy/alerts/export.yaml"];
+const DASHBOARDS: [&str; 3] = ["dashboards/backups.json", "dashboards/export.json", "dashboards/podmetrics.json"];
+const RULES: [&str; 3] = ["deploy/alerts/backups.yaml", "deploy/alerts/export.yaml", "deploy/alerts/podmetrics.yaml"];
 
-/// A Prometheus that scrapes one exporter every half second.
+/// A Prometheus that scrapes one exporter, and the pods of the job `web` through it, as the README says; every half second.
 fn scraping(exporter: &Exporter) -> RealPrometheus {
     let rules = RULES.map(|file| format!("{ROOT}/{file}"));
     let config = format!(
         "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 1s}}\nrule_files: {rules:?}\n\
-         scrape_configs: [{{job_name: exporter, static_configs: [{{targets: ['{}']}}]}}]\n",
+         scrape_configs:\n\
+         - {{job_name: exporter, static_configs: [{{targets: ['{0}']}}]}}\n\
+         - {{job_name: web, honor_labels: true, params: {{job: [web]}}, static_configs: [{{targets: ['{0}']}}]}}\n",
         exporter.address
     );
     RealPrometheus::start(tempfile::tempdir().unwrap(), &config, &[])
@@ -57,7 +60,7 @@ fn expressions(value: &Value, out: &mut Vec<String>) {
 /// What Grafana would put in place of its variables.
 fn without_variables(expr: &str) -> String {
     let fixed = expr.replace("$__rate_interval", "1m").replace("$__range", "1h").replace("$__interval", "1m");
-    Regex::new(r"\$\{?(bucket|cluster|alias)(:\w+)?\}?").unwrap().replace_all(&fixed, ".*").into_owned()
+    Regex::new(r"\$\{?(bucket|cluster|alias|instance|job)(:\w+)?\}?").unwrap().replace_all(&fixed, ".*").into_owned()
 }
 
 /// The names in a query that can only be metrics.
@@ -89,13 +92,20 @@ async fn the_dashboards_and_the_rules_name_metrics_that_exist() {
     (0..3).for_each(|number| kube.apply_cluster(&space.cluster(number)));
     let series = format!("kubermatic_s3_object_count{{cluster=\"{}\"}}", space.cluster(1));
     let server = S3Pages::start(space).await;
+    // One pod that answers, and one whose port is none.
+    let pod = Pod::start(Behaviour::text("# TYPE page_hits_total counter\npage_hits_total 7\n")).await;
+    for (name, port) in [("web-0", pod.port().to_string()), ("web-1", "x".to_owned())] {
+        let spec = PodSpec::new("default", name).ip(pod.ip()).label(JOB_NAME, "web");
+        kube.apply_pod(&spec.label("metrics-aggregator.apawel.me/port", &port));
+    }
     let export = ExportPeers::start().await;
     let folder = tempfile::tempdir().unwrap();
     let (endpoint, kubeconfig, config) = (server.endpoint(), kube.kubeconfig(folder.path()), export.config(folder.path()));
     let (kubeconfig, config) = (kubeconfig.to_str().unwrap(), config.to_str().unwrap());
-    let args = ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config];
-    let exporter = Exporter::start(&args).await;
+    let s3 = ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config];
+    let exporter = Exporter::start(&[&s3[..], &["--podmetrics", "--podmetrics-allow-cidr=127.0.0.0/8"]].concat()).await;
     exporter.until_metric(&series, 400.0).await;
+    exporter.until_metric("s3exporter_podmetrics_pods{state=\"scrapable\"}", 1.0).await;
     exporter.until_metric("s3exporter_export_runs_total{alias=\"prod\",outcome=\"success\"}", 1.0).await;
 
     let prometheus = scraping(&exporter);
@@ -105,6 +115,8 @@ async fn the_dashboards_and_the_rules_name_metrics_that_exist() {
         ("s3exporter_export_windows{state=\"sealed\"}", "2"),
         ("s3exporter_export_stage_duration_seconds_count{stage=\"seal\"}", "2"),
         ("count(alias:export_sealed_until:timestamp_seconds{alias=\"prod\"})", "1"),
+        ("page_hits_total{job=\"web\",instance=\"web-0\",pod_namespace=\"default\"}", "7"),
+        ("s3exporter_podmetrics_scrape_failed{job=\"web\",instance=\"web-1\",reason=\"bad_label\"}", "1"),
     ] {
         let asked = exporter
             .until(query, async |_| {
@@ -121,7 +133,7 @@ async fn the_dashboards_and_the_rules_name_metrics_that_exist() {
     let known: BTreeSet<String> = scraped.chain(recorded).collect();
 
     let mut asked = Vec::new();
-    for (file, least) in DASHBOARDS.into_iter().zip([15, 15]) {
+    for (file, least) in DASHBOARDS.into_iter().zip([15, 15, 15]) {
         let before = asked.len();
         expressions(&dashboard(file), &mut asked);
         assert!(asked.len() >= before + least, "only {} queries in {file}", asked.len() - before);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
+use fakes::kube_api::{KubeApi, PodSpec};
 use fakes::s3_pages::{ClusterTimestamp, Explicit, Fault, FaultRule, S3Pages, When};
 
-use crate::support::{ExportPeers, Exporter, command, has, skip};
+use crate::support::{ExportPeers, Exporter, JOB_NAME, command, has, skip};
 
 async fn exporter(server: &S3Pages, more: &[&str]) -> Exporter {
     let endpoint = format!("-endpoint={}", server.endpoint());
@@ -126,7 +127,10 @@ async fn promtool_is_silent_about_every_name_of_ours() {
     }
     let server = S3Pages::start(Explicit::keys(["prod-1", "prod-2"])).await;
     let (export, folder) = (ExportPeers::start().await, tempfile::tempdir().unwrap());
-    let exporter = exporter(&server, &["--config", export.config(folder.path()).to_str().unwrap()]).await;
+    let kube = KubeApi::start().await;
+    let (config, kubeconfig) = (export.config(folder.path()), kube.kubeconfig(folder.path()));
+    let (config, kubeconfig) = (config.to_str().unwrap(), kubeconfig.to_str().unwrap());
+    let exporter = exporter(&server, &["--config", config, "-kubeconfig", kubeconfig, "--podmetrics"]).await;
     exporter.until_metric("kubermatic_s3_query_success", 1.0).await;
     let metrics = exporter.until_metric("s3exporter_export_runs_total{alias=\"prod\",outcome=\"success\"}", 1.0).await;
     let mut promtool = Command::new("promtool")
@@ -146,18 +150,29 @@ async fn promtool_is_silent_about_every_name_of_ours() {
 #[tokio::test]
 async fn the_catalogue_is_what_a_scrape_has() {
     let server = S3Pages::start(Explicit::keys(["prod-1"])).await;
-    let kube = fakes::kube_api::KubeApi::start().await;
+    let kube = KubeApi::start().await;
     kube.apply_cluster("prod");
+    // It is down, since nobody allows its address; so the answer for its job says everything that one can say of a pod.
+    kube.apply_pod(&PodSpec::new("default", "web-0").ip([127, 0, 0, 1].into()).label(JOB_NAME, "web"));
     let export = ExportPeers::start().await;
     let folder = tempfile::tempdir().unwrap();
     let (endpoint, kubeconfig, config) = (server.endpoint(), kube.kubeconfig(folder.path()), export.config(folder.path()));
     let (kubeconfig, config) = (kubeconfig.to_str().unwrap(), config.to_str().unwrap());
-    let args = ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config];
+    let args =
+        ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config, "--podmetrics"];
     let exporter = Exporter::start(&args).await;
     exporter.until_metric("s3exporter_export_runs_total{alias=\"prod\",outcome=\"success\"}", 1.0).await;
+    exporter.until_metric("s3exporter_podmetrics_pods{state=\"scrapable\"}", 1.0).await;
+    let (status, answer) = exporter.get("/metrics?job=web").await;
+    assert_eq!(status, 200, "{answer}");
     let metrics = exporter.until_scanned_again("b").await;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/METRICS.md");
-    let scraped = catalogue(&metrics.0);
+    let scraped = format!(
+        "# Metrics\n\nEvery metric of a running exporter. A test compares this table with a real scrape.\n\n{}\n## In the answer for a \
+         job\n\nWhat `/metrics?job=NAME` says of each target, beside the metrics of the target itself.\n\n{}",
+        catalogue(&metrics.0),
+        catalogue(&answer)
+    );
     if std::env::var_os("UPDATE_METRICS").is_some() {
         std::fs::write(file, &scraped).unwrap();
     }
@@ -183,11 +198,7 @@ fn catalogue(text: &str) -> String {
         }
     }
     rows.sort();
-    format!(
-        "# Metrics\n\nEvery metric of a running exporter. A test compares this table with a real scrape.\n\n\
-         | name | type | labels | meaning |\n|---|---|---|---|\n{}",
-        rows.concat()
-    )
+    format!("| name | type | labels | meaning |\n|---|---|---|---|\n{}", rows.concat())
 }
 
 #[tokio::test]

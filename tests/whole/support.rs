@@ -13,6 +13,9 @@ use fakes::s3_memory::{Object, S3Memory};
 /// Longer than anything here takes on a busy machine; nobody waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The label that says which job a pod belongs to.
+pub const JOB_NAME: &str = "metrics-aggregator.apawel.me/job-name";
+
 /// A running exporter; killed when dropped.
 pub struct Exporter {
     child: Child,
