@@ -67,6 +67,7 @@ fn the_example_that_is_shipped_is_valid_and_names_every_key() {
     let text = include_str!("../../deploy/examples/config.yaml");
     let config = resolve(text).unwrap();
     assert_eq!(config.export.unwrap().endpoints.len(), 3);
+    assert!(config.podmetrics.is_some());
     let targets = config.inventory.unwrap().targets;
     assert_eq!(targets.len(), 2);
     assert!(targets[0].kubermatic_metrics && targets[1].prefix == "backups/");
@@ -85,6 +86,26 @@ fn the_example_that_is_shipped_is_valid_and_names_every_key() {
         "client_certificate:",
         "sigv4:",
         "retry_backoff:",
+        "level:",
+        "namespaces:",
+        "label_prefix:",
+        "ip_family:",
+        "label_style:",
+        "honor_labels:",
+        "allow_cidr:",
+        "allow_host_network:",
+        "concurrency_per_node:",
+        "requests:",
+        "timeout_margin:",
+        "max_age:",
+        "body:",
+        "samples:",
+        " labels:",
+        "name_length:",
+        "value_length:",
+        "targets:",
+        "held:",
+        "audience:",
     ] {
         assert!(text.contains(key) || key == "secret_access_key:" && text.contains("or secret_access_key"), "{key}");
     }
