@@ -23,7 +23,8 @@ use self::export::{ExportCommand, export};
 use self::serve::ServeArgs;
 use crate::app::Failure;
 
-/// Watches Kubernetes backups in S3 and tells Prometheus, per cluster, how many there are, how large, and how old the newest is.
+/// Watches Kubernetes backups in S3 and tells Prometheus, per cluster, how many there are, how large, and how old the newest is. Keeps in S3 what
+/// Prometheus knows, and answers on request with the metrics of all pods of a job.
 #[derive(Debug, Parser)]
 #[command(
     name = "kube-s3-exporter",
