@@ -97,6 +97,8 @@ pub(super) struct Body {
     names: Vec<Box<[u8]>>,
     /// Units by family; few have one.
     units: Vec<(u32, Span)>,
+    /// Bytes that came; the text can have a line feed more.
+    pub(super) size: usize,
     /// All samples, those that are left out included.
     pub(super) samples: u32,
     /// Samples left out since there was one of the same labels before.
@@ -114,16 +116,17 @@ impl Body {
             runs: Vec::new(),
             names: Vec::new(),
             units: Vec::new(),
+            size: 0,
             samples: 0,
             duplicates: 0,
             reserved: 0,
         }
     }
 
-    /// Takes the text and gives back what was allocated in vain.
-    pub(super) fn finish(mut self, mut text: Vec<u8>) -> Self {
+    /// Takes the text, of which `size` bytes came, and gives back what was allocated in vain.
+    pub(super) fn finish(mut self, mut text: Vec<u8>, size: usize) -> Self {
         text.shrink_to_fit();
-        self.text = text;
+        (self.text, self.size) = (text, size);
         self.families.shrink_to_fit();
         self.runs.shrink_to_fit();
         self

@@ -50,6 +50,7 @@ pub(super) struct Terms<'a> {
 /// # Errors
 /// With the first line that is not of the format, or the limit that is passed.
 pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure> {
+    let bytes = text.len();
     // A line that is copied ends with a line feed, also the last.
     if text.last().is_some_and(|last| *last != b'\n') {
         text.push(b'\n');
@@ -85,7 +86,7 @@ pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure
         }
     }
     drop(checker);
-    Ok(body.finish(text))
+    Ok(body.finish(text, bytes))
 }
 
 /// True for names that the scrape itself gives.

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -96,8 +95,7 @@ impl Round {
         let body = match scraped {
             Err(Unscraped::Spent) => return Err(Spent),
             Err(Unscraped::Failed(failure)) => Err(failure),
-            Ok((Scraped { text, format }, seconds)) => {
-                metrics.scrape_duration.observe(seconds.as_secs_f64());
+            Ok(Scraped { text, format }) => {
                 metrics.received.inc_by(text.len() as u64);
                 let names: Vec<&str> = added.iter().map(|(name, _)| name.as_str()).collect();
                 let limits = service.config.limits;
@@ -124,13 +122,7 @@ impl Round {
     }
 
     /// Waits for a slot and scrapes.
-    async fn in_turn(
-        &self,
-        pod: &Pod,
-        settings: &Settings,
-        port: u16,
-        share: &mut Share,
-    ) -> Result<(Scraped, Duration), Unscraped> {
+    async fn in_turn(&self, pod: &Pod, settings: &Settings, port: u16, share: &mut Share) -> Result<Scraped, Unscraped> {
         let service = &self.service;
         service.config.guard.check(pod.address, pod.host_network).map_err(|refused| {
             let reason = if refused == Refused::HostNetwork { Reason::HostNetwork } else { Reason::RefusedAddress };
@@ -167,7 +159,8 @@ impl Round {
             Some(scraped) => scraped,
             None => scraping.await,
         };
-        scraped.map(|scraped| (scraped, begun.elapsed()))
+        service.metrics.scrape_duration.observe(begun.elapsed().as_secs_f64());
+        scraped
     }
 }
 

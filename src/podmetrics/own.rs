@@ -29,7 +29,7 @@ pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {
                 (FAILED, Err(failure)) => ("1".to_owned(), Some(failure.reason.as_str())),
                 ("scrape_duration_seconds", _) => (format!("{:.6}", source.seconds), None),
                 ("scrape_samples_scraped", _) => (body.map_or(0, |body| body.samples).to_string(), None),
-                _ => (body.map_or(0, |body| body.text.len()).to_string(), None),
+                _ => (body.map_or(0, |body| body.size).to_string(), None),
             };
             out.extend_from_slice(family.as_bytes());
             out.push(b'{');

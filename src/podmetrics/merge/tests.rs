@@ -58,7 +58,7 @@ fn one_help_and_type_and_all_samples_together() {
 
 #[test]
 fn the_scrapes_themselves_are_told() {
-    let whole = written(merged(&["a 1\n# a\nb 2\n", "a x\n"], TEXT, false));
+    let whole = written(merged(&["a 1\n# a\nb 2", "a x\n"], TEXT, false));
     let lines: Vec<&str> = whole.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         lines,
@@ -70,7 +70,7 @@ fn the_scrapes_themselves_are_told() {
             "scrape_duration_seconds{instance=\"p1\"} 0.500000",
             "scrape_samples_scraped{instance=\"p0\"} 2",
             "scrape_samples_scraped{instance=\"p1\"} 0",
-            "scrape_body_size_bytes{instance=\"p0\"} 12",
+            "scrape_body_size_bytes{instance=\"p0\"} 11",
             "scrape_body_size_bytes{instance=\"p1\"} 0",
             "a{instance=\"p0\"} 1",
             "b{instance=\"p0\"} 2",
