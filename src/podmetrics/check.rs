@@ -203,18 +203,25 @@ impl<'a> Checker<'a> {
         Span::new(start..start + part.len())
     }
 
+    /// The first TYPE stands; one behind samples says what they are all the same.
     fn declare(&mut self, body: &mut Body, name: Name<'a>, kind: Kind) {
-        let index = self.described(body, name);
-        let family = body.family_mut(index);
-        // The first TYPE stands; one behind samples says what they are all the same.
-        if family.kind == Kind::Unknown {
-            family.kind = kind;
-        } else if family.kind != kind && self.terms.format == Format::OpenMetrics {
-            let name = self.out_name(name);
-            if !self.seconds.contains_key(&name) {
-                let index = self.stray(body, name.clone(), kind);
-                self.seconds.insert(name, index);
+        let out_name = self.out_name(name);
+        let mut index = self.family(body, out_name.clone(), Kind::Unknown);
+        let (known, late) = (body.families()[index].kind, body.families()[index].samples > 0);
+        if known == Kind::Unknown {
+            if late && !kind.suffixes(self.terms.format).contains(&"") {
+                // But samples of a name that it does not allow stay apart.
+                index = self.stray(body, out_name.clone(), Kind::Unknown);
+                self.families.insert(out_name, index);
             }
+            let family = body.family_mut(index);
+            family.kind = kind;
+            if late {
+                family.traits.add(Traits::SCATTERED);
+            }
+        } else if known != kind && self.terms.format == Format::OpenMetrics && !self.seconds.contains_key(&out_name) {
+            let index = self.stray(body, out_name.clone(), kind);
+            self.seconds.insert(out_name, index);
         }
         // Samples that were alone may belong to it now.
         self.samples.clear();
@@ -227,6 +234,9 @@ impl<'a> Checker<'a> {
     }
 
     fn family(&mut self, body: &mut Body, name: Cow<'a, [u8]>, kind: Kind) -> usize {
+        // Samples that were alone may belong to it now.
+        self.samples.clear();
+        self.last = None;
         if let Some(index) = self.families.get(&name) {
             return *index;
         }

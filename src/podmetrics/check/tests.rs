@@ -32,6 +32,16 @@ fn what_prometheus_refuses_is_refused_with_its_line() {
 }
 
 #[test]
+fn samples_that_a_later_type_does_not_allow_stay_apart() {
+    let body = checked("h 1\n# TYPE h histogram\nh_sum 2\nh_count 3\nh 4\n").unwrap();
+    let kinds: Vec<(Kind, u32)> = body.families().iter().map(|family| (family.kind, family.samples)).collect();
+    assert_eq!(kinds, [(Kind::Unknown, 1), (Kind::Histogram, 2)]);
+    assert_eq!(body.duplicates, 1);
+    let body = checked("s{x=\"1\"} 1\ns{x=\"2\"} 1\n# TYPE s summary\ns_sum{x=\"1\"} 2\n").unwrap();
+    assert!(body.families().len() == 1 && body.families()[0].traits.any(Traits::SCATTERED));
+}
+
+#[test]
 fn series_that_come_twice_are_left_out_whatever_the_order_of_their_labels() {
     let body =
         checked("a{b=\"1\",c=\"2\"} 1\na{c=\"2\",b=\"1\"} 2\na{c=\"2\",b=\"1\",d=\"\"} 3\na{b=\"2\",c=\"1\"} 4\n").unwrap();
