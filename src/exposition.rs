@@ -12,7 +12,7 @@ mod writer;
 
 pub use self::name::{Escaping, is_label_name, is_metric_name};
 pub use self::negotiation::{Answer, input_format, negotiate};
-pub use self::number::{milliseconds_to_seconds, seconds_to_milliseconds};
+pub use self::number::{fits_milliseconds, milliseconds_to_seconds, seconds_to_milliseconds};
 pub use self::scanner::{Entry, Label, Layout, Name, Sample, Scanner, SyntaxError, exemplar_has_quoted_names};
 pub use self::text::{convert_help, escape_into, unescape};
 pub use self::writer::{CONTENT_TYPE, Family, Labels, Writer};

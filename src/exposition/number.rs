@@ -68,6 +68,12 @@ pub(super) fn check_seconds(text: &[u8]) -> Result<(), Refusal> {
     float(text).filter(|seconds| seconds.is_finite()).map(|_| ()).ok_or(refused)
 }
 
+/// Whether seconds, checked before, can be said in the text format as Prometheus reads it: from 1970 on, and in 63 bits of milliseconds.
+pub fn fits_milliseconds(seconds: &[u8]) -> bool {
+    let short = seconds.len() < 16 && seconds.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    short || float(seconds).is_some_and(|seconds| (0.0..9.2e15).contains(&seconds))
+}
+
 fn float(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
@@ -163,6 +169,16 @@ mod tests {
         }
         for text in ["", "NaN", "Inf", "1_0", "0x1p3", "1e999"] {
             assert!(check_seconds(text.as_bytes()).is_err(), "{text} was taken");
+        }
+    }
+
+    #[test]
+    fn times_that_fit() {
+        for text in ["0", "1395066363.123456789", "+1", "-0", "999999999999999", "9.1e15", "1e-9"] {
+            assert!(fits_milliseconds(text.as_bytes()), "{text}");
+        }
+        for text in ["-1", "-0.001", "9300000000000000", "9.3e15", "1e300"] {
+            assert!(!fits_milliseconds(text.as_bytes()), "{text}");
         }
     }
 

@@ -105,6 +105,8 @@ pub(super) struct Body {
     pub(super) duplicates: u32,
     /// Samples left out since their names are those of the scrape itself.
     pub(super) reserved: u32,
+    /// Samples left out since their times are before 1970 or hundreds of millions of years ahead: Prometheus keeps none, and refuses the text format with them.
+    pub(super) untimely: u32,
 }
 
 impl Body {
@@ -120,6 +122,7 @@ impl Body {
             samples: 0,
             duplicates: 0,
             reserved: 0,
+            untimely: 0,
         }
     }
 

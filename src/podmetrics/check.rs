@@ -14,7 +14,7 @@ use self::labels::LabelChecker;
 use super::body::{Body, Span, Traits};
 use super::reason::{Failure, Reason};
 use super::series::{SeriesSet, plain_name};
-use crate::exposition::{Entry, Escaping, Format, Kind, Name, Sample, Scanner};
+use crate::exposition::{Entry, Escaping, Format, Kind, Name, Sample, Scanner, fits_milliseconds};
 
 /// The most that a body may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +141,10 @@ impl<'a> Checker<'a> {
             body.reserved += 1;
             return Ok(());
         };
+        if self.terms.format == Format::OpenMetrics && !sample.timestamp.is_none_or(fits_milliseconds) {
+            body.untimely += 1;
+            return Ok(());
+        }
         let series = SeriesSet::series_hash(named.hash, known.metric.wrapping_add(known.bounds));
         if !self.series.insert(series, sample.start, self.text, self.terms.format, self.terms.escaping) {
             body.duplicates += 1;
@@ -234,9 +238,6 @@ impl<'a> Checker<'a> {
     }
 
     fn family(&mut self, body: &mut Body, name: Cow<'a, [u8]>, kind: Kind) -> usize {
-        // Samples that were alone may belong to it now.
-        self.samples.clear();
-        self.last = None;
         if let Some(index) = self.families.get(&name) {
             return *index;
         }

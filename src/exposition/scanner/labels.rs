@@ -23,7 +23,7 @@ impl<'a> Scanner<'a> {
                 }
                 Some(b'"') => {
                     let (raw, _) = self.read_quoted()?;
-                    self.utf8_or(raw, "a name is not UTF-8")?;
+                    check_quoted_name(raw)?;
                     let name = Name { raw, quoted: true };
                     layout.plain = false;
                     if self.peek_behind_blanks() == Some(b'=') {
@@ -156,6 +156,17 @@ fn common_prefix(one: &[u8], other: &[u8]) -> usize {
         common += 8;
     }
     common + one[common..].iter().zip(&other[common..]).take_while(|(one, other)| one == other).count()
+}
+
+/// A name in quotation marks: anything but nothing, and Prometheus reads no NUL in it.
+pub(super) fn check_quoted_name(raw: &[u8]) -> Read<()> {
+    if raw.is_empty() {
+        return Err("a name is empty");
+    }
+    if memchr::memchr(0, raw).is_some() {
+        return Err("a name has a NUL byte");
+    }
+    std::str::from_utf8(raw).map(|_| ()).map_err(|_| "a name is not UTF-8")
 }
 
 /// Offset of the first quotation mark, backslash or line feed. Values are short, so eight bytes are looked at in one go before `memchr` is called.

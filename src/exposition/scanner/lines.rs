@@ -1,6 +1,7 @@
 //! Lines: comments with a meaning, and samples.
 
 use super::super::{Format, Kind, name, number};
+use super::labels::check_quoted_name;
 use super::{Entry, Layout, Name, Read, Sample, Scanner};
 
 /// A name, and what follows it in its line.
@@ -206,6 +207,9 @@ fn check_exemplar(text: &[u8], utf8: bool) -> Read<Layout> {
     if scanner.read_labels(0, &mut layout)?.is_some() {
         return Err("an exemplar has a name");
     }
+    if memchr::memchr(0, text).is_some() {
+        return Err("an exemplar has a NUL byte");
+    }
     let rest = behind[scanner.at..].strip_prefix(b" ").ok_or("an exemplar has no value")?;
     let mut tokens = rest.split(|byte| *byte == b' ');
     number::check_value(tokens.next().unwrap_or_default())?;
@@ -233,7 +237,7 @@ fn name_and_rest(text: &[u8]) -> Read<Named<'_>> {
     if text.first() == Some(&b'"') {
         let mut scanner = Scanner::resume(text, Format::Text, 0);
         let (raw, _) = scanner.read_quoted()?;
-        std::str::from_utf8(raw).map_err(|_| "a name is not UTF-8")?;
+        check_quoted_name(raw)?;
         return Ok((Name { raw, quoted: true }, &text[scanner.at..]));
     }
     let length = name::metric_name(text);

@@ -1,9 +1,9 @@
 //! The labels of a sample: within the limits, none twice, and hashed. What a sample has in common with the one before is not looked at again.
 
 use super::{Broken, Terms};
-use crate::exposition::Label;
+use crate::exposition::{Escaping, Label};
 use crate::podmetrics::reason::Reason;
-use crate::podmetrics::series::{SeriesSet, plain_name};
+use crate::podmetrics::series::{SeriesSet, label_name, plain_name};
 
 /// What is known of a sample's labels up to one of them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,10 +54,14 @@ impl LabelChecker {
                 return Err((Reason::Syntax, format!("the label {} comes twice", plain_name(label.name))));
             }
             known.names |= bit;
-            if name == b"__name__" {
+            // As it goes out, which mostly is as it stands there.
+            let escapes = label.name.quoted || terms.escaping == Escaping::Dots;
+            let escaped = escapes.then(|| label_name(label.name, terms.escaping));
+            let out_name = escaped.as_ref().map_or(name, |name| name.as_bytes());
+            if out_name == b"__name__" {
                 return Err((Reason::Syntax, "a label is called __name__".to_owned()));
             }
-            known.clash |= terms.added.iter().any(|added| added.len() == name.len() && added.as_bytes() == name);
+            known.clash |= terms.added.iter().any(|added| added.len() == out_name.len() && added.as_bytes() == out_name);
             let hash = series.label_hash(label, terms.escaping);
             let sum = if matches!(name, b"le" | b"quantile") { &mut known.bounds } else { &mut known.metric };
             *sum = sum.wrapping_add(hash);

@@ -31,6 +31,27 @@ fn what_prometheus_refuses_is_refused_with_its_line() {
     assert_eq!(checked("a{b=\"1\",b=\"2\"} 1\n").unwrap_err().to_string(), "line 1: the label b comes twice");
 }
 
+/// A name that is legal in quotation marks can be escaped to one that spoils the whole answer.
+#[test]
+fn labels_are_looked_at_as_they_go_out() {
+    assert_eq!(reason("a{\"..name__\"=\"b\"} 1\n"), Reason::Syntax);
+    let clashes = |text: &str| checked(text).unwrap().families()[0].traits.any(Traits::CLASH);
+    assert!(clashes("a{job=\"b\"} 1\n") && clashes("a{\"job\"=\"b\"} 1\n") && !clashes("a{\"jo.b\"=\"b\"} 1\n"));
+    let limits = Limits::default();
+    let terms = Terms { format: Format::Text, escaping: Escaping::Underscores, limits, added: &["pod_ip"] };
+    let dots = Terms { escaping: Escaping::Dots, ..terms };
+    assert_eq!(check(b"a{_name_=\"b\"} 1\n".to_vec(), dots).unwrap_err().reason, Reason::Syntax);
+    assert!(check(b"a{\"pod-ip\"=\"b\"} 1\n".to_vec(), terms).unwrap().families()[0].traits.any(Traits::CLASH));
+}
+
+#[test]
+fn samples_of_another_age_are_left_out() {
+    let limits = Limits::default();
+    let terms = Terms { format: Format::OpenMetrics, escaping: Escaping::Underscores, limits, added: &[] };
+    let body = check(b"a 1 -1\na 1 -62135596800\na 1 1e20\na 1 1395066363.5\n# EOF\n".to_vec(), terms).unwrap();
+    assert_eq!((body.untimely, body.samples, body.families()[0].samples), (3, 4, 1));
+}
+
 #[test]
 fn samples_that_a_later_type_does_not_allow_stay_apart() {
     let body = checked("h 1\n# TYPE h histogram\nh_sum 2\nh_count 3\nh 4\n").unwrap();
