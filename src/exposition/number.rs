@@ -109,7 +109,7 @@ pub fn seconds_to_milliseconds(text: &[u8], out: &mut Vec<u8>) {
             out.extend(std::iter::repeat_n(b'0', padding));
         }
     } else {
-        // An exponent: nobody writes times so.
+        // An exponent, as client_golang has it: what Prometheus computes.
         let seconds = float(text).unwrap_or_default();
         out.extend_from_slice(format!("{:.0}", (seconds * 1000.0).trunc()).as_bytes());
     }

@@ -28,6 +28,8 @@ pub(super) struct Renderer {
     merged: Arc<Merged>,
     stage: Stage,
     family: usize,
+    /// Whether its head is written; it can be the last of a piece.
+    headed: bool,
     /// The next member of the family.
     member: usize,
     /// Bytes of the member's lines that are written.
@@ -38,7 +40,7 @@ pub(super) struct Renderer {
 
 impl Renderer {
     pub(super) fn new(merged: Arc<Merged>) -> Self {
-        Self { merged, stage: Stage::Own, family: 0, member: 0, offset: 0, added: (usize::MAX, Vec::new()) }
+        Self { merged, stage: Stage::Own, family: 0, headed: false, member: 0, offset: 0, added: (usize::MAX, Vec::new()) }
     }
 
     /// The next piece; `None` behind the last.
@@ -66,12 +68,13 @@ impl Renderer {
     fn write_family(&mut self, out: &mut Vec<u8>) {
         let merged = Arc::clone(&self.merged);
         let family = &merged.families[self.family];
-        if self.member == 0 && self.offset == 0 {
+        if !self.headed {
             write_head(&merged, family, out);
+            self.headed = true;
         }
         while out.len() < PIECE {
             let Some(first) = family.members.get(self.member) else {
-                (self.family, self.member, self.offset) = (self.family + 1, 0, 0);
+                (self.family, self.headed, self.member, self.offset) = (self.family + 1, false, 0, 0);
                 return;
             };
             let of_source = family.members[self.member..].iter().take_while(|member| member.source == first.source).count();

@@ -239,6 +239,20 @@ fn a_family_larger_than_a_piece_is_written_whole() {
     assert!(out.ends_with("a{instance=\"p0\",x=\"29999\"} 29999\na{instance=\"p1\"} 1\n"));
 }
 
+/// The end of a piece can be anywhere, also between the head of a family and its samples.
+#[test]
+fn heads_are_written_once_wherever_a_piece_ends() {
+    let families = |padding: usize| -> String {
+        let help = "x".repeat(padding);
+        (0..600).map(|at| format!("# HELP f{at} {help}\n# TYPE f{at} gauge\nf{at} 1\n")).collect()
+    };
+    for padding in 1_500..1_510 {
+        let whole = written(merged(&[&families(padding)], TEXT, false));
+        assert_eq!(whole.matches("# TYPE f").count(), 600, "{padding}");
+        assert_eq!(whole.matches("\nf").count(), 600, "{padding}");
+    }
+}
+
 /// A series and its value, apart from what the way out adds.
 type Samples = BTreeMap<(String, Vec<(String, String)>), String>;
 
