@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 
 use self::labels::LabelChecker;
 use super::body::{Body, Span, Traits};
+use super::line::may_have_exemplar;
 use super::reason::{Failure, Reason};
 use super::series::{SeriesSet, plain_name};
 use crate::exposition::{Entry, Escaping, Format, Kind, Name, Sample, Scanner, fits_milliseconds};
@@ -150,9 +151,11 @@ impl<'a> Checker<'a> {
             body.duplicates += 1;
             return Ok(());
         }
+        let unfit = sample.exemplar.is_some() && !may_have_exemplar(sample.name.raw, self.terms.escaping);
+        let odd = !sample.layout.plain || unfit || self.terms.escaping == Escaping::Dots;
         let family = body.family_mut(index);
         for (holds, it) in [
-            (!sample.layout.plain || self.terms.escaping == Escaping::Dots, Traits::ODD),
+            (odd, Traits::ODD),
             (sample.layout.loose, Traits::LOOSE),
             (sample.timestamp.is_some(), Traits::TIMESTAMP),
             (sample.exemplar.is_some(), Traits::EXEMPLAR),

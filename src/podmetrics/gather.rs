@@ -108,6 +108,7 @@ impl Round {
                 metrics.samples.inc_by(u64::from(body.samples));
                 metrics.left_out.with_label_values(&["duplicate"]).inc_by(u64::from(body.duplicates));
                 metrics.left_out.with_label_values(&["reserved_name"]).inc_by(u64::from(body.reserved));
+                metrics.left_out.with_label_values(&["timestamp"]).inc_by(u64::from(body.untimely));
             }
             Err(failure) => {
                 share.resize(0)?;

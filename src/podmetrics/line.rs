@@ -53,6 +53,12 @@ pub(super) fn copy_lines(lines: &[u8], added: &[u8], out: &mut Vec<u8>, enough: 
     lines.len() - rest.len()
 }
 
+/// Whether samples of this name keep their exemplars. Before 2.43, Prometheus refuses the whole answer for one at another name; who asks for UTF-8 is
+/// younger.
+pub(super) fn may_have_exemplar(name: &[u8], escaping: Escaping) -> bool {
+    escaping == Escaping::AllowUtf8 || name.ends_with(b"_total") || name.ends_with(b"_bucket")
+}
+
 /// How lines of a source are written anew.
 pub(super) struct Rewrite<'a> {
     pub(super) source: &'a Source,
@@ -88,7 +94,8 @@ impl Rewrite<'_> {
                 _ => out.extend_from_slice(timestamp),
             }
         }
-        if let Some(exemplar) = sample.exemplar.filter(|_| self.answer.format == Format::OpenMetrics) {
+        let takes = self.answer.format == Format::OpenMetrics && may_have_exemplar(sample.name.raw, self.answer.escaping);
+        if let Some(exemplar) = sample.exemplar.filter(|_| takes) {
             // Quoted names are for those who asked for them.
             if self.answer.escaping == Escaping::AllowUtf8 || !exemplar_has_quoted_names(exemplar) {
                 out.extend_from_slice(b" # ");

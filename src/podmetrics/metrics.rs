@@ -12,7 +12,7 @@ use super::target::MalformedReason;
 pub(super) const OUTCOMES: [&str; 6] = ["success", "unknown_job", "not_listed", "too_many_targets", "overloaded", "busy"];
 
 /// Why samples are left out; a closed set.
-pub(super) const LEFT_OUT: [&str; 4] = ["type_conflict", "duplicate", "reserved_name", "repeated"];
+pub(super) const LEFT_OUT: [&str; 5] = ["type_conflict", "duplicate", "reserved_name", "timestamp", "repeated"];
 
 /// Metrics of requests and scrapes.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl ScrapeMetrics {
             left_out: vector(
                 "samples_left_out_total",
                 "Samples that were left out by reason: their TYPE lost against another, the same pod had the series before, their name is that of \
-                 a sample of the scrape, or another pod had the series (honoured labels).",
+                 a sample of the scrape, their time is before 1970 or absurdly far ahead, or another pod had the series (honoured labels).",
                 "reason",
             )?,
             received: counter("received_bytes_total", "Bytes in the answers of pods, once unpacked.")?,

@@ -158,6 +158,19 @@ fn types_of_openmetrics_are_gauges_in_the_text_format() {
     assert!(families(&[open], OPEN).contains("# TYPE i info\ni_info{"));
 }
 
+/// One exemplar at another name makes Prometheus before 2.43 refuse the whole answer.
+#[test]
+fn exemplars_stand_where_every_reader_takes_them() {
+    let open = "# TYPE a gauge\na 1 # {t=\"x\"} 1\n# TYPE b counter\nb_total 2 # {t=\"x\"} 1\nb_created 3 # {t=\"x\"} 1\n# EOF\n";
+    assert_eq!(
+        families(&[open], OPEN),
+        "# TYPE a gauge\na{instance=\"p0\"} 1\n# TYPE b counter\nb_total{instance=\"p0\"} 2 # {t=\"x\"} 1\n\
+         b_created{instance=\"p0\"} 3\n# EOF\n"
+    );
+    let younger = families(&[open], "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8");
+    assert!(younger.contains("a{instance=\"p0\"} 1 # {t=\"x\"} 1\n"), "{younger}");
+}
+
 #[test]
 fn openmetrics_of_go_and_of_kube_state_metrics_keep_their_types() {
     // Go's clients have two families of one name, kube-state-metrics names families like their samples.
