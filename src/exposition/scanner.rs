@@ -21,7 +21,7 @@ pub struct SyntaxError {
 }
 
 /// A name as it stands in the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Name<'a> {
     /// Without its quotation marks, escapes as they are.
     pub raw: &'a [u8],
@@ -52,7 +52,7 @@ pub struct Layout {
 }
 
 /// One sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sample<'a> {
     /// Its name.
     pub name: Name<'a>,
@@ -79,8 +79,8 @@ pub enum Entry<'a> {
     Type(Name<'a>, Kind),
     /// `# UNIT`, of OpenMetrics alone.
     Unit(Name<'a>, &'a [u8]),
-    /// A sample; its labels are in [`Scanner::labels`] until the next entry is read.
-    Sample(Sample<'a>),
+    /// A sample: it is in [`Scanner::sample`], and its labels in [`Scanner::labels`], until the next entry is read.
+    Sample,
     /// A comment or an empty line.
     Nothing,
     /// `# EOF`, of OpenMetrics alone; nothing follows it.
@@ -94,6 +94,7 @@ pub struct Scanner<'a> {
     format: Format,
     at: usize,
     line: u32,
+    sample: Sample<'a>,
     /// Of the last sample. Those that it had in common with the one before stand in the line of that.
     labels: Vec<Label<'a>>,
     /// Where its labels end, from the beginning of its line.
@@ -126,6 +127,7 @@ impl<'a> Scanner<'a> {
             format,
             at: offset,
             line: 0,
+            sample: Sample::default(),
             labels: Vec::with_capacity(16),
             ends: Vec::with_capacity(16),
             last_name: b"",
@@ -156,6 +158,11 @@ impl<'a> Scanner<'a> {
             Ok(entry) => Ok(Some(entry)),
             Err(what) => Err(self.error(what)),
         }
+    }
+
+    /// The last sample.
+    pub fn sample(&self) -> &Sample<'a> {
+        &self.sample
     }
 
     /// The labels of the last sample, in their order.

@@ -15,7 +15,7 @@ use super::body::{Body, Span, Traits};
 use super::line::may_have_exemplar;
 use super::reason::{Failure, Reason};
 use super::series::{SeriesSet, plain_name};
-use crate::exposition::{Entry, Escaping, Format, Kind, Name, Sample, Scanner, fits_milliseconds};
+use crate::exposition::{Entry, Escaping, Format, Kind, Name, Scanner, fits_milliseconds};
 
 /// The most that a body may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +71,8 @@ pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure
     let mut scanner = Scanner::new(&text, terms.format);
     while let Some(entry) = scanner.entry().map_err(|error| Failure::new(Reason::Syntax, error.to_string()))? {
         match entry {
-            Entry::Sample(sample) => checker
-                .sample(&mut body, &sample, &scanner)
+            Entry::Sample => checker
+                .sample(&mut body, &scanner)
                 .map_err(|(reason, what)| Failure::new(reason, format!("line {}: {what}", scanner.line())))?,
             Entry::Type(name, kind) => checker.declare(&mut body, name, kind),
             Entry::Help(name, help) => {
@@ -125,7 +125,8 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn sample(&mut self, body: &mut Body, sample: &Sample<'a>, scanner: &Scanner<'a>) -> Result<(), Broken> {
+    fn sample(&mut self, body: &mut Body, scanner: &Scanner<'a>) -> Result<(), Broken> {
+        let sample = scanner.sample();
         let limits = self.terms.limits;
         body.samples += 1;
         if body.samples as usize > limits.samples {

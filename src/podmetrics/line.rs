@@ -108,8 +108,8 @@ impl Rewrite<'_> {
     /// Writes the line at `offset` of a good text.
     pub(super) fn write_at(&self, text: &[u8], offset: usize, out: &mut Vec<u8>) {
         let mut scanner = Scanner::resume(text, self.from, offset);
-        if let Ok(Some(Entry::Sample(sample))) = scanner.entry() {
-            self.write(&sample, scanner.labels(), out);
+        if let Ok(Some(Entry::Sample)) = scanner.entry() {
+            self.write(scanner.sample(), scanner.labels(), out);
         }
     }
 }

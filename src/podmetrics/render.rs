@@ -11,7 +11,7 @@ use super::series::SeriesSet;
 use crate::exposition::{Entry, Escaping, Format, Scanner, convert_help, is_metric_name};
 
 /// Size of a piece, about.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 64 << 10;
 
 /// Where the writing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +165,8 @@ fn kept_lines(body: &Body, members: &[Member], omitted: &HashSet<(u32, usize)>) 
         let run = run.range();
         let mut scanner = Scanner::resume(&body.text, body.format, run.start);
         while scanner.offset() < run.end {
-            let Ok(Some(Entry::Sample(sample))) = scanner.entry() else { break };
+            let Ok(Some(Entry::Sample)) = scanner.entry() else { break };
+            let sample = scanner.sample();
             let source = members.first().map_or(0, |member| member.source);
             if part.holds(sample.name.raw) && !omitted.contains(&(source, sample.start)) {
                 kept.push(sample.start);
@@ -182,7 +183,7 @@ fn regroup(body: &Body, lines: Vec<usize>) -> Vec<usize> {
     let mut keyed: Vec<(usize, usize)> = Vec::with_capacity(lines.len());
     for line in lines {
         let mut scanner = Scanner::resume(&body.text, body.format, line);
-        if let Ok(Some(Entry::Sample(_))) = scanner.entry() {
+        if let Ok(Some(Entry::Sample)) = scanner.entry() {
             let labels = scanner.labels().iter().filter(|label| !matches!(label.name.raw, b"le" | b"quantile"));
             let metric = labels.fold(0_u64, |sum, label| sum.wrapping_add(hashes.label_hash(label, Escaping::AllowUtf8)));
             let next = order.len();

@@ -137,7 +137,7 @@ pub(super) fn label_name(name: Name<'_>, escaping: Escaping) -> Cow<'_, str> {
 /// Name and sorted labels of the sample in the line at `offset`.
 fn series_at(text: &[u8], format: Format, escaping: Escaping, offset: usize) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
     let mut scanner = Scanner::resume(text, format, offset);
-    let Ok(Some(Entry::Sample(sample))) = scanner.entry() else { return None };
+    let Ok(Some(Entry::Sample)) = scanner.entry() else { return None };
     let labels = scanner.labels().iter().filter(|label| !label.value.is_empty());
     let mut labels: Vec<Vec<u8>> = labels
         .map(|label| {
@@ -147,5 +147,5 @@ fn series_at(text: &[u8], format: Format, escaping: Escaping, offset: usize) -> 
         })
         .collect();
     labels.sort_unstable();
-    Some((escaping.apply(&plain_name(sample.name)).into_owned().into_bytes(), labels))
+    Some((escaping.apply(&plain_name(scanner.sample().name)).into_owned().into_bytes(), labels))
 }

@@ -24,7 +24,7 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 Ok(Entry::Nothing)
             }
-            Some(_) => self.read_sample(start).map(Entry::Sample),
+            Some(_) => self.read_sample(start).map(|()| Entry::Sample),
         }
     }
 
@@ -73,7 +73,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a sample; `start` is the offset of its line, `self.at` that of its first byte.
-    fn read_sample(&mut self, start: usize) -> Read<Sample<'a>> {
+    fn read_sample(&mut self, start: usize) -> Read<()> {
         let mut layout = Layout { plain: self.at == start, loose: false };
         let metric = if layout.plain && self.keep_labels(start, &mut layout) {
             (self.same_name, self.unchanged) = (true, self.labels.len());
@@ -93,7 +93,8 @@ impl<'a> Scanner<'a> {
             Format::Text => (self.read_milliseconds(&mut layout)?, None),
             Format::OpenMetrics => self.read_seconds_and_exemplar(&mut layout)?,
         };
-        Ok(Sample { name, value, timestamp, exemplar, layout, start, end: self.at.min(self.text.len()) })
+        self.sample = Sample { name, value, timestamp, exemplar, layout, start, end: self.at.min(self.text.len()) };
+        Ok(())
     }
 
     /// Reads name and labels of a sample that has no name in common with the last.

@@ -17,7 +17,8 @@ fn read(text: &str, format: Format) -> Result<Vec<String>, SyntaxError> {
             Entry::Unit(name, unit) => format!("unit {} {}", show(name.raw), show(unit)),
             Entry::Nothing => continue,
             Entry::Eof => "eof".to_owned(),
-            Entry::Sample(sample) => {
+            Entry::Sample => {
+                let sample = scanner.sample();
                 let labels: Vec<String> =
                     scanner.labels().iter().map(|label| format!("{}={}", show(label.name.raw), show(label.value))).collect();
                 let part =
@@ -208,7 +209,8 @@ fn what_is_no_openmetrics() {
 fn a_scan_can_begin_at_any_line() {
     let text = b"a 1\nb{c=\"d\"} 2\n# EOF\n";
     let mut scanner = Scanner::resume(text, Format::OpenMetrics, 4);
-    let Some(Entry::Sample(sample)) = scanner.entry().unwrap() else { panic!("a sample") };
+    assert_eq!(scanner.entry().unwrap(), Some(Entry::Sample));
+    let sample = scanner.sample();
     assert_eq!((sample.name.raw, sample.start, sample.end, scanner.labels().len()), (&b"b"[..], 4, 15, 1));
     assert_eq!(scanner.offset(), 15);
 }
@@ -237,10 +239,11 @@ proptest::proptest! {
             let mut alone = Scanner::resume(whole.as_bytes(), format, offset);
             offset += line.len();
             let (one, other) = (together.entry(), alone.entry());
-            let (Ok(Some(Entry::Sample(one))), Ok(Some(Entry::Sample(other)))) = (one, other) else {
+            let (Ok(Some(Entry::Sample)), Ok(Some(Entry::Sample))) = (one, other) else {
                 proptest::prop_assert!(one.is_err() && other.is_err(), "{line:?} behind others: {one:?}, alone: {other:?}");
                 break;
             };
+            let (one, other) = (*together.sample(), *alone.sample());
             proptest::prop_assert!(one.layout.loose || !other.layout.loose);
             proptest::prop_assert_eq!(Sample { layout: other.layout, ..one }, Sample { layout: Layout { plain: one.layout.plain, ..other.layout }, ..other });
             proptest::prop_assert_eq!(one.layout.plain, other.layout.plain);
@@ -261,7 +264,8 @@ proptest::proptest! {
         }
         text.extend_from_slice(b"} 1\n");
         let mut scanner = Scanner::new(&text, if open { Format::OpenMetrics } else { Format::Text });
-        let Some(Entry::Sample(sample)) = scanner.entry().unwrap() else { panic!("a sample") };
+        assert_eq!(scanner.entry().unwrap(), Some(Entry::Sample));
+    let sample = scanner.sample();
         proptest::prop_assert_eq!(sample.layout, Layout { plain: true, loose: false });
         let read: Vec<(String, String)> = scanner.labels().iter().map(|label| {
             let mut value = Vec::new();

@@ -27,7 +27,8 @@ pub(super) fn omit_repeated(sources: &[Source], families: &mut [Planned], answer
             for run in body.runs(of) {
                 let mut scanner = Scanner::resume(&body.text, body.format, run.start);
                 while scanner.offset() < run.end {
-                    let Ok(Some(Entry::Sample(sample))) = scanner.entry() else { break };
+                    let Ok(Some(Entry::Sample)) = scanner.entry() else { break };
+                    let sample = scanner.sample();
                     let mut labels = final_labels(source, scanner.labels(), answer.escaping, true);
                     labels.retain(|(_, value)| !value.is_empty());
                     labels.sort_unstable();

@@ -280,7 +280,8 @@ fn samples(text: &str, format: Format) -> Samples {
                 last = show(name.raw);
                 assert!(families.insert(last.clone()), "{last} comes twice");
             }
-            Entry::Sample(sample) => {
+            Entry::Sample => {
+                let sample = scanner.sample();
                 let name = show(sample.name.raw);
                 assert!(name.starts_with(&last), "{name} stands below {last}");
                 let mut labels: Vec<(String, String)> =
@@ -317,7 +318,8 @@ proptest! {
         for (at, text) in texts.iter().enumerate() {
             let mut scanner = Scanner::new(text.as_bytes(), Format::Text);
             while let Some(entry) = scanner.entry().unwrap() {
-                let Entry::Sample(sample) = entry else { continue };
+                let Entry::Sample = entry else { continue };
+                let sample = scanner.sample();
                 let show = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                 let mut labels: Vec<(String, String)> = scanner.labels().iter().map(|label| (show(label.name.raw), show(label.value))).collect();
                 labels.push(("instance".to_owned(), format!("p{at}")));
