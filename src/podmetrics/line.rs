@@ -6,7 +6,7 @@ use super::body::Traits;
 use super::merge::Source;
 use super::series::{label_name, plain_name};
 use crate::exposition::{
-    Answer, Entry, Escaping, Format, Label, Sample, Scanner, escape_into, exemplar_has_quoted_names, is_label_name,
+    Answer, Entry, Escaping, Format, Kind, Label, Sample, Scanner, escape_into, exemplar_has_quoted_names, is_label_name,
     is_metric_name, milliseconds_to_seconds, seconds_to_milliseconds, unescape,
 };
 
@@ -59,12 +59,20 @@ pub(super) fn may_have_exemplar(name: &[u8], escaping: Escaping) -> bool {
     escaping == Escaping::AllowUtf8 || name.ends_with(b"_total") || name.ends_with(b"_bucket")
 }
 
+/// Whether samples of this type keep their exemplars; that not every type has them is what readers other than Prometheus insist on.
+pub(super) fn may_have_exemplars(kind: Kind, answer: Answer) -> bool {
+    let counts = matches!(kind, Kind::Counter | Kind::Histogram | Kind::GaugeHistogram);
+    answer.format == Format::OpenMetrics && (counts || answer.escaping == Escaping::AllowUtf8)
+}
+
 /// How lines of a source are written anew.
 pub(super) struct Rewrite<'a> {
     pub(super) source: &'a Source,
     pub(super) from: Format,
     pub(super) answer: Answer,
     pub(super) honor_labels: bool,
+    /// Whether the family can have exemplars.
+    pub(super) exemplars: bool,
 }
 
 impl Rewrite<'_> {
@@ -94,8 +102,8 @@ impl Rewrite<'_> {
                 _ => out.extend_from_slice(timestamp),
             }
         }
-        let takes = self.answer.format == Format::OpenMetrics && may_have_exemplar(sample.name.raw, self.answer.escaping);
-        if let Some(exemplar) = sample.exemplar.filter(|_| takes) {
+        let keeps = self.exemplars && may_have_exemplar(sample.name.raw, self.answer.escaping);
+        if let Some(exemplar) = sample.exemplar.filter(|_| keeps) {
             // Quoted names are for those who asked for them.
             if self.answer.escaping == Escaping::AllowUtf8 || !exemplar_has_quoted_names(exemplar) {
                 out.extend_from_slice(b" # ");

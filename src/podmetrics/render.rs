@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::body::{Body, Traits};
-use super::line::{Rewrite, can_copy, copy_lines, write_added, write_quoted};
+use super::line::{Rewrite, can_copy, copy_lines, may_have_exemplars, write_added, write_quoted};
 use super::merge::{Member, Merged, Part, Planned, Source, body_of, lines_in_order};
 use super::own;
 use super::series::SeriesSet;
@@ -92,11 +92,17 @@ impl Renderer {
         let together = family.kind.suffixes(merged.answer.format).len() > 1;
         let scattered =
             merged.answer.format == Format::OpenMetrics && together && (members.len() > 1 || of.traits.any(Traits::SCATTERED));
-        let simple = members.len() == 1 && members[0].part == Part::All && family.omitted.is_empty() && !scattered;
+        let exemplars = may_have_exemplars(family.kind, merged.answer);
+        let simple = members.len() == 1
+            && members[0].part == Part::All
+            && family.omitted.is_empty()
+            && !scattered
+            && (exemplars || !of.traits.any(Traits::EXEMPLAR));
         if simple && can_copy(of.traits, body.format, merged.answer.format) {
             return self.copy(source, members[0], body, merged, out);
         }
-        let rewrite = Rewrite { source, from: body.format, answer: merged.answer, honor_labels: merged.honor_labels };
+        let (answer, honor_labels) = (merged.answer, merged.honor_labels);
+        let rewrite = Rewrite { source, from: body.format, answer, honor_labels, exemplars };
         let lines = kept_lines(body, members, &family.omitted);
         let lines = if scattered { regroup(body, lines) } else { lines };
         for line in lines {

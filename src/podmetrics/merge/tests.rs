@@ -167,6 +167,9 @@ fn exemplars_stand_where_every_reader_takes_them() {
         "# TYPE a gauge\na{instance=\"p0\"} 1\n# TYPE b counter\nb_total{instance=\"p0\"} 2 # {t=\"x\"} 1\n\
          b_created{instance=\"p0\"} 3\n# EOF\n"
     );
+    // By its type, too: the counter cannot be one beside a gauge of its name.
+    let clash = "# TYPE b gauge\nb 1\n";
+    assert!(families(&[open, clash], OPEN).contains("# TYPE b_total unknown\nb_total{instance=\"p0\"} 2\n"));
     let younger = families(&[open], "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8");
     assert!(younger.contains("a{instance=\"p0\"} 1 # {t=\"x\"} 1\n"), "{younger}");
 }
