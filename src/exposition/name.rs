@@ -3,7 +3,6 @@
 //! The schemes are those that Prometheus asks for with `escaping=` in `Accept`: <https://prometheus.io/docs/instrumenting/escaping_schemes/>.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 const METRIC_START: u8 = 1;
 const METRIC: u8 = 2;
@@ -63,73 +62,37 @@ pub fn is_label_name(name: &[u8]) -> bool {
 pub enum Escaping {
     /// As it is, in quotes.
     AllowUtf8,
-    /// Each character that is not allowed becomes `_`.
+    /// Each character that is not allowed becomes `_`. Who asks for another scheme gets this one, which every reader takes.
     #[default]
     Underscores,
-    /// `_` doubled, `.` as `_dot_`, others as `_`.
-    Dots,
-    /// `U__` and the code of each character.
-    Values,
 }
 
 impl Escaping {
     /// Reads the parameter `escaping` of a media type.
-    pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "allow-utf-8" => Self::AllowUtf8,
-            "underscores" => Self::Underscores,
-            "dots" => Self::Dots,
-            "values" => Self::Values,
-            _ => return None,
-        })
+    pub fn parse(word: &str) -> Self {
+        if word == "allow-utf-8" { Self::AllowUtf8 } else { Self::Underscores }
     }
 
-    /// The word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::AllowUtf8 => "allow-utf-8",
-            Self::Underscores => "underscores",
-            Self::Dots => "dots",
-            Self::Values => "values",
-        }
-    }
-
-    /// The name of a label in this scheme, without the colons that only metrics may have.
-    pub fn apply_to_label(self, name: &str) -> Cow<'_, str> {
-        match self.apply(name) {
-            escaped if self != Self::AllowUtf8 && escaped.contains(':') => Cow::Owned(escaped.replace(':', "_")),
-            escaped => escaped,
-        }
-    }
-
-    /// The name of a metric in this scheme. Only dots touch names that were legal anyway.
+    /// The name of a metric.
     pub fn apply(self, name: &str) -> Cow<'_, str> {
-        let unchanged = match self {
-            Self::AllowUtf8 => true,
-            Self::Dots => !name.contains(['_', '.']) && is_metric_name(name.as_bytes()),
-            Self::Underscores | Self::Values => is_metric_name(name.as_bytes()),
-        };
-        if unchanged || name.is_empty() {
+        self.replace(name, METRIC_START, METRIC)
+    }
+
+    /// The name of a label, which may have no colons.
+    pub fn apply_to_label(self, name: &str) -> Cow<'_, str> {
+        self.replace(name, LABEL_START, LABEL)
+    }
+
+    fn replace(self, name: &str, start: u8, rest: u8) -> Cow<'_, str> {
+        if self == Self::AllowUtf8 || length(name.as_bytes(), start, rest) == name.len() {
             return Cow::Borrowed(name);
         }
-        let mut out = String::with_capacity(name.len() + 8);
-        if self == Self::Values {
-            out.push_str("U__");
-        }
-        for (at, letter) in name.char_indices() {
-            let class = if at == 0 { METRIC_START } else { METRIC };
-            let legal = letter.is_ascii() && u8::try_from(letter).is_ok_and(|byte| CLASSES[usize::from(byte)] & class != 0);
-            match (self, letter) {
-                (Self::Dots | Self::Values, '_') => out.push_str("__"),
-                (Self::Dots, '.') => out.push_str("_dot_"),
-                _ if legal => out.push(letter),
-                (Self::Values, _) => {
-                    let _ = write!(out, "_{:X}_", u32::from(letter));
-                }
-                _ => out.push('_'),
-            }
-        }
-        Cow::Owned(out)
+        let replaced = name.char_indices().map(|(at, letter)| {
+            let class = if at == 0 { start } else { rest };
+            let legal = u8::try_from(letter).is_ok_and(|byte| CLASSES[usize::from(byte)] & class != 0);
+            if legal { letter } else { '_' }
+        });
+        Cow::Owned(replaced.collect())
     }
 }
 
@@ -148,20 +111,17 @@ mod tests {
         assert!(is_label_name(b"a_9") && !is_label_name(b"a:b"));
     }
 
-    /// The first three are the examples of the page that defines the schemes.
+    /// The first is the example of the page that defines the schemes.
     #[test]
     fn schemes() {
         assert_eq!(Escaping::Underscores.apply("metric.name/with/slashes"), "metric_name_with_slashes");
-        assert_eq!(Escaping::Dots.apply("metric.name.with.dots"), "metric_dot_name_dot_with_dot_dots");
-        assert_eq!(Escaping::Values.apply("metric.name"), "U__metric_2E_name");
-        assert_eq!(Escaping::Dots.apply("a_b c"), "a__b_c");
-        assert_eq!(Escaping::Values.apply("9_\u{ff71}"), "U___39____FF71_");
         assert_eq!(Escaping::Underscores.apply("9\u{ff71}"), "__");
-        for scheme in [Escaping::Underscores, Escaping::Values, Escaping::AllowUtf8] {
-            assert_eq!(scheme.apply("no_change:9"), "no_change:9");
-            assert_eq!(Escaping::parse(scheme.word()), Some(scheme));
-        }
-        assert_eq!(Escaping::AllowUtf8.apply("a.b"), "a.b");
+        assert_eq!(Escaping::Underscores.apply("no_change:9"), "no_change:9");
         assert_eq!(Escaping::Underscores.apply_to_label("a:b"), "a_b");
+        assert_eq!(Escaping::AllowUtf8.apply("a.b"), "a.b");
+        assert_eq!(
+            ["allow-utf-8", "dots", ""].map(Escaping::parse),
+            [Escaping::AllowUtf8, Escaping::Underscores, Escaping::Underscores]
+        );
     }
 }

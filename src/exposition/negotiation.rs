@@ -40,8 +40,8 @@ impl Answer {
             Version::OpenMetrics100 => (OPENMETRICS, "1.0.0"),
         };
         let escaping = match self.escaping {
-            Escaping::Underscores => String::new(),
-            other => format!("; escaping={}", other.word()),
+            Escaping::Underscores => "",
+            Escaping::AllowUtf8 => "; escaping=allow-utf-8",
         };
         format!("{media_type}; version={version}; charset=utf-8{escaping}")
     }
@@ -80,7 +80,7 @@ fn parse(text: &str) -> MediaType<'_> {
         let value = value.trim().trim_matches('"');
         match key.trim().to_ascii_lowercase().as_str() {
             "version" => parsed.version = Some(value),
-            "escaping" => parsed.escaping = Escaping::parse(value),
+            "escaping" => parsed.escaping = Some(Escaping::parse(value)),
             "q" => parsed.quality = quality(value),
             _ => {}
         }
@@ -151,10 +151,7 @@ mod tests {
         assert_eq!(chosen(three), "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8");
         let text = "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5";
         assert_eq!(chosen(text), "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8");
-        assert_eq!(
-            chosen("text/plain;version=0.0.4;escaping=values"),
-            "text/plain; version=0.0.4; charset=utf-8; escaping=values"
-        );
+        assert_eq!(chosen("text/plain;version=0.0.4;escaping=values"), "text/plain; version=0.0.4; charset=utf-8");
     }
 
     #[test]

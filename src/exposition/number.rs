@@ -110,8 +110,9 @@ pub fn seconds_to_milliseconds(text: &[u8], out: &mut Vec<u8>) {
         }
     } else {
         // An exponent, as client_golang has it: what Prometheus computes.
-        let seconds = float(text).unwrap_or_default();
-        out.extend_from_slice(format!("{:.0}", (seconds * 1000.0).trunc()).as_bytes());
+        #[expect(clippy::cast_possible_truncation, reason = "what does not fit was refused")]
+        let milliseconds = (float(text).unwrap_or_default() * 1000.0) as i64;
+        out.extend_from_slice(milliseconds.to_string().as_bytes());
     }
 }
 
@@ -211,6 +212,7 @@ mod tests {
             ("-1.5", "-1500"),
             ("-0.0001", "0"),
             ("1.5e9", "1500000000000"),
+            ("-0e0", "0"),
         ];
         for (from, to) in cases {
             assert_eq!(milliseconds(from), to, "{from}");

@@ -49,8 +49,6 @@ impl Traits {
     pub(super) const SCATTERED: Self = Self(32);
     /// With `_created` samples of OpenMetrics, which the text format has as a family of their own.
     pub(super) const CREATED: Self = Self(64);
-    /// The name of the family is that of its samples, though OpenMetrics has it without the end (kube-state-metrics does so).
-    pub(super) const LONG: Self = Self(128);
 
     pub(super) fn add(&mut self, other: Self) {
         self.0 |= other.0;
@@ -72,13 +70,13 @@ struct Run {
     next: u32,
 }
 
-/// A family of a body.
+/// A family of a body. Most have one run, so the first stands here.
 #[derive(Debug, Clone)]
 pub(super) struct Family {
     name: Span,
     help: Span,
-    first_run: u32,
-    last_run: u32,
+    lines: Span,
+    more_lines: u32,
     pub(super) samples: u32,
     pub(super) kind: Kind,
     pub(super) traits: Traits,
@@ -92,7 +90,10 @@ pub(super) struct Body {
     pub(super) text: Vec<u8>,
     pub(super) format: Format,
     families: Vec<Family>,
+    /// Runs of families behind their first.
     runs: Vec<Run>,
+    /// The last run of each family, while lines are added.
+    last_runs: Vec<u32>,
     /// Names that do not stand in the text as they go out.
     names: Vec<Box<[u8]>>,
     /// Units by family; few have one.
@@ -116,6 +117,7 @@ impl Body {
             format,
             families: Vec::new(),
             runs: Vec::new(),
+            last_runs: Vec::new(),
             names: Vec::new(),
             units: Vec::new(),
             size: 0,
@@ -132,6 +134,10 @@ impl Body {
         (self.text, self.size) = (text, size);
         self.families.shrink_to_fit();
         self.runs.shrink_to_fit();
+        self.last_runs = Vec::new();
+        // The first unit of a family stands.
+        self.units.sort_by_key(|(family, _)| *family);
+        self.units.dedup_by_key(|(family, _)| *family);
         self
     }
 
@@ -146,10 +152,15 @@ impl Body {
     }
 
     pub(super) fn name<'a>(&'a self, family: &Family) -> &'a [u8] {
-        if family.renamed { &self.names[family.name.start as usize] } else { &self.text[family.name.range()] }
+        self.name_in(&self.text, family)
     }
 
-    /// As it stands in the text; `None` if nothing was said, or nothing but blanks.
+    /// The name of a family while `text` is not taken yet.
+    pub(super) fn name_in<'a>(&'a self, text: &'a [u8], family: &Family) -> &'a [u8] {
+        if family.renamed { &self.names[family.name.start as usize] } else { &text[family.name.range()] }
+    }
+
+    /// As it stands in the text; `None` if nothing was said.
     pub(super) fn help<'a>(&'a self, family: &Family) -> Option<&'a [u8]> {
         (!family.help.is_empty()).then(|| &self.text[family.help.range()])
     }
@@ -161,12 +172,13 @@ impl Body {
 
     /// The sample lines of a family, run by run.
     pub(super) fn runs<'a>(&'a self, family: &Family) -> impl Iterator<Item = Range<usize>> + use<'a> {
-        let mut next = family.first_run;
-        std::iter::from_fn(move || {
+        let mut next = family.more_lines;
+        let more = std::iter::from_fn(move || {
             let run = self.runs.get(next as usize)?;
             next = run.next;
             Some(run.lines.range())
-        })
+        });
+        (family.samples > 0).then(|| family.lines.range()).into_iter().chain(more)
     }
 
     /// Adds a family without samples; gives its index. `Err` holds a name that does not stand in the text.
@@ -178,9 +190,9 @@ impl Body {
                 (Span::new(self.names.len() - 1..self.names.len()), true)
             }
         };
-        let traits = Traits::default();
-        let family = Family { name, help: Span::default(), first_run: NONE, last_run: NONE, samples: 0, kind, traits, renamed };
-        self.families.push(family);
+        let (none, traits) = (Span::default(), Traits::default());
+        self.families.push(Family { name, help: none, lines: none, more_lines: NONE, samples: 0, kind, traits, renamed });
+        self.last_runs.push(NONE);
         self.families.len() - 1
     }
 
@@ -198,28 +210,29 @@ impl Body {
 
     /// Notes the unit of a family; the first stands.
     pub(super) fn set_unit(&mut self, index: usize, unit: Span) {
-        if let Err(at) = self.units.binary_search_by_key(&index, |(family, _)| *family as usize)
-            && !unit.is_empty()
-            && let Ok(index) = u32::try_from(index)
-        {
-            self.units.insert(at, (index, unit));
+        if let Some(index) = u32::try_from(index).ok().filter(|_| !unit.is_empty()) {
+            self.units.push((index, unit));
         }
     }
 
     /// Adds a line to a family: to its last run if the line follows it directly.
     pub(super) fn add_line(&mut self, index: usize, line: Span) {
         let next = u32::try_from(self.runs.len()).unwrap_or(NONE);
-        let family = &mut self.families[index];
+        let (family, last) = (&mut self.families[index], &mut self.last_runs[index]);
         family.samples += 1;
-        match self.runs.get_mut(family.last_run as usize) {
-            Some(last) if last.lines.end == line.start => {
-                last.lines.end = line.end;
-                return;
-            }
-            Some(last) => last.next = next,
-            None => family.first_run = next,
+        if family.samples == 1 {
+            family.lines = line;
+            return;
         }
-        family.last_run = next;
+        let (lines, link) = match self.runs.get_mut(*last as usize) {
+            Some(run) => (&mut run.lines, &mut run.next),
+            None => (&mut family.lines, &mut family.more_lines),
+        };
+        if lines.end == line.start {
+            lines.end = line.end;
+            return;
+        }
+        (*link, *last) = (next, next);
         self.runs.push(Run { lines: line, next: NONE });
     }
 }

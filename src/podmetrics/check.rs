@@ -14,7 +14,7 @@ use self::labels::LabelChecker;
 use super::body::{Body, Span, Traits};
 use super::line::may_have_exemplar;
 use super::reason::{Failure, Reason};
-use super::series::{SeriesSet, plain_name};
+use super::series::{SeriesSet, out_name};
 use crate::exposition::{Entry, Escaping, Format, Kind, Name, Scanner, fits_milliseconds};
 
 /// The most that a body may have.
@@ -22,6 +22,8 @@ use crate::exposition::{Entry, Escaping, Format, Kind, Name, Scanner, fits_milli
 pub struct Limits {
     /// Samples.
     pub samples: usize,
+    /// Families.
+    pub families: usize,
     /// Labels of a sample.
     pub labels: usize,
     /// Bytes in a name, of a metric or a label.
@@ -32,7 +34,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { samples: 500_000, labels: 128, name_bytes: 1024, value_bytes: 16 << 10 }
+        Self { samples: 500_000, families: 20_000, labels: 128, name_bytes: 1024, value_bytes: 16 << 10 }
     }
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Terms<'a> {
     pub(super) limits: Limits,
     /// Names of the labels that every sample gains.
     pub(super) added: &'a [&'a str],
+    /// Whether a sample's own label of such a name stands.
+    pub(super) honor_labels: bool,
 }
 
 /// Checks `text`, of which every byte must have come.
@@ -63,6 +67,7 @@ pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure
         families: HashMap::default(),
         seconds: HashMap::default(),
         samples: HashMap::default(),
+        generation: 0,
         series: SeriesSet::with_capacity(text.len() / 90),
         labels: LabelChecker::default(),
         last: None,
@@ -85,6 +90,10 @@ pub(super) fn check(mut text: Vec<u8>, terms: Terms<'_>) -> Result<Body, Failure
             }
             Entry::Nothing | Entry::Eof => {}
         }
+        if body.families().len() > terms.limits.families {
+            let what = format!("line {}: more than {} families", scanner.line(), terms.limits.families);
+            return Err(Failure::new(Reason::SampleLimit, what));
+        }
     }
     drop(checker);
     Ok(body.finish(text, bytes))
@@ -105,6 +114,8 @@ struct Named {
     family: Option<usize>,
     /// It is that of `_created` samples of OpenMetrics.
     created: bool,
+    /// The label that tells samples of one metric apart.
+    bound: &'static [u8],
 }
 
 struct Checker<'a> {
@@ -114,8 +125,9 @@ struct Checker<'a> {
     families: HashMap<Cow<'a, [u8]>, usize, RandomState>,
     /// Families of a second type: Go's clients declare a gauge `x` and a counter `x`, whose samples are `x` and `x_total`.
     seconds: HashMap<Cow<'a, [u8]>, usize, RandomState>,
-    /// Families by the names of samples.
-    samples: HashMap<&'a [u8], usize, RandomState>,
+    /// Families by the names of samples, each with the generation in which it was found: a TYPE begins another.
+    samples: HashMap<&'a [u8], (usize, u32), RandomState>,
+    generation: u32,
     series: SeriesSet,
     labels: LabelChecker,
     /// Of the last sample; forgotten when a TYPE may have changed it.
@@ -133,12 +145,12 @@ impl<'a> Checker<'a> {
             return Err((Reason::SampleLimit, format!("more than {} samples", limits.samples)));
         }
         let (same_name, unchanged) = scanner.unchanged();
-        let named = match self.last {
-            Some(named) if same_name => named,
-            _ => self.named(body, sample.name)?,
+        let (named, unchanged) = match self.last {
+            Some(named) if same_name => (named, unchanged),
+            _ => (self.named(body, sample.name)?, 0),
         };
         self.last = Some(named);
-        let known = self.labels.check(scanner.labels(), unchanged, &self.terms, &mut self.series)?;
+        let known = self.labels.check(scanner.labels(), unchanged, named.bound, &self.terms, &mut self.series)?;
         let Some(index) = named.family else {
             body.reserved += 1;
             return Ok(());
@@ -147,16 +159,15 @@ impl<'a> Checker<'a> {
             body.untimely += 1;
             return Ok(());
         }
-        let series = SeriesSet::series_hash(named.hash, known.metric.wrapping_add(known.bounds));
-        if !self.series.insert(series, sample.start, self.text, self.terms.format, self.terms.escaping) {
+        let series = SeriesSet::series_hash(named.hash, known.metric.wrapping_add(known.bound));
+        if !self.series.insert(series, sample.start, self.text, &self.terms) {
             body.duplicates += 1;
             return Ok(());
         }
         let unfit = sample.exemplar.is_some() && !may_have_exemplar(sample.name.raw, self.terms.escaping);
-        let odd = !sample.layout.plain || unfit || self.terms.escaping == Escaping::Dots;
         let family = body.family_mut(index);
         for (holds, it) in [
-            (odd, Traits::ODD),
+            (!sample.layout.plain || unfit, Traits::ODD),
             (sample.layout.loose, Traits::LOOSE),
             (sample.timestamp.is_some(), Traits::TIMESTAMP),
             (sample.exemplar.is_some(), Traits::EXEMPLAR),
@@ -183,26 +194,29 @@ impl<'a> Checker<'a> {
         if name.raw.len() > limit {
             return Err((Reason::LabelLimit, format!("the name of a metric is longer than {limit} bytes")));
         }
-        let out_name = self.out_name(name);
+        let out_name = out_name(name, self.terms.escaping);
         let hash = self.series.name_hash(&out_name);
+        let mut named = Named { hash, family: None, created: false, bound: b"" };
         if is_reserved(&out_name) {
-            return Ok(Named { hash, family: None, created: false });
+            return Ok(named);
         }
-        let index = self.family_of(body, name.raw, out_name);
-        let created = self.terms.format == Format::OpenMetrics && name.raw.ends_with(b"_created");
-        Ok(Named { hash, family: Some(index), created: created && has_created(body.families()[index].kind) })
-    }
-
-    /// The name as it goes out.
-    fn out_name(&self, name: Name<'a>) -> Cow<'a, [u8]> {
-        if !name.quoted && self.terms.escaping != Escaping::Dots {
-            return Cow::Borrowed(name.raw);
+        let index = self.family_of(body, name.raw, out_name.clone());
+        let family = &body.families()[index];
+        let stem = body.name_in(self.text, family);
+        named.bound = match family.kind {
+            Kind::Histogram | Kind::GaugeHistogram => b"le",
+            Kind::Summary => b"quantile",
+            _ => b"",
+        };
+        // The whole family would have a name of the scrape itself.
+        if !named.bound.is_empty() && is_reserved(stem) {
+            return Ok(named);
         }
-        let plain = plain_name(name);
-        match self.terms.escaping.apply(&plain) {
-            Cow::Borrowed(same) if same.len() == name.raw.len() => Cow::Borrowed(name.raw),
-            changed => Cow::Owned(changed.into_owned().into_bytes()),
-        }
+        named.family = Some(index);
+        named.created = self.terms.format == Format::OpenMetrics
+            && has_created(family.kind)
+            && out_name.strip_prefix(stem) == Some(b"_created");
+        Ok(named)
     }
 
     fn span(&self, part: &[u8]) -> Span {
@@ -213,7 +227,7 @@ impl<'a> Checker<'a> {
 
     /// The first TYPE stands; one behind samples says what they are all the same.
     fn declare(&mut self, body: &mut Body, name: Name<'a>, kind: Kind) {
-        let out_name = self.out_name(name);
+        let out_name = out_name(name, self.terms.escaping);
         let mut index = self.family(body, out_name.clone(), Kind::Unknown);
         let (known, late) = (body.families()[index].kind, body.families()[index].samples > 0);
         if known == Kind::Unknown {
@@ -232,12 +246,12 @@ impl<'a> Checker<'a> {
             self.seconds.insert(out_name, index);
         }
         // Samples that were alone may belong to it now.
-        self.samples.clear();
+        self.generation += 1;
         self.last = None;
     }
 
     fn described(&mut self, body: &mut Body, name: Name<'a>) -> usize {
-        let out_name = self.out_name(name);
+        let out_name = out_name(name, self.terms.escaping);
         self.family(body, out_name, Kind::Unknown)
     }
 
@@ -256,7 +270,7 @@ impl<'a> Checker<'a> {
 
     /// The family that a sample belongs to by its name, made if there is none.
     fn family_of(&mut self, body: &mut Body, raw: &'a [u8], name: Cow<'a, [u8]>) -> usize {
-        if let Some(index) = self.samples.get(raw) {
+        if let Some((index, _)) = self.samples.get(raw).filter(|(_, generation)| *generation == self.generation) {
             return *index;
         }
         let index = self.declared_family(body, &name).unwrap_or_else(|| match self.families.get(&name) {
@@ -264,31 +278,24 @@ impl<'a> Checker<'a> {
             Some(own) if body.families()[*own].kind != Kind::Unknown => self.stray(body, name, Kind::Unknown),
             _ => self.family(body, name, Kind::Unknown),
         });
-        self.samples.insert(raw, index);
+        self.samples.insert(raw, (index, self.generation));
         index
     }
 
     /// The family whose TYPE allows a sample of this name.
-    fn declared_family(&self, body: &mut Body, name: &[u8]) -> Option<usize> {
+    fn declared_family(&self, body: &Body, name: &[u8]) -> Option<usize> {
         let format = self.terms.format;
         let kind = |index: usize| body.families()[index].kind;
         let own = self.families.get(name).copied();
-        if let Some(own) = own.filter(|own| kind(*own).suffixes(format).contains(&"")) {
+        if let Some(own) = own.filter(|own| is_long(kind(*own), name, format) || kind(*own).suffixes(format).contains(&"")) {
             return Some(own);
-        }
-        let long = own.filter(|own| {
-            format == Format::OpenMetrics
-                && (kind(*own) == Kind::Counter && name.ends_with(b"_total")
-                    || kind(*own) == Kind::Info && name.ends_with(b"_info"))
-        });
-        if let Some(long) = long {
-            body.family_mut(long).traits.add(Traits::LONG);
-            return Some(long);
         }
         SUFFIXES.iter().find_map(|suffix| {
             let stem = name.strip_suffix(suffix.as_bytes())?;
-            let candidates = [self.families.get(stem), self.seconds.get(stem)];
-            candidates.into_iter().flatten().copied().find(|index| kind(*index).suffixes(format).contains(suffix))
+            let candidates = [self.families.get(stem), self.seconds.get(stem)].into_iter().flatten().copied();
+            candidates
+                .filter(|index| !is_long(kind(*index), stem, format))
+                .find(|index| kind(*index).suffixes(format).contains(suffix))
         })
     }
 
@@ -301,10 +308,20 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// True for a family that OpenMetrics has under the name of its samples, though their end should be missing there: kube-state-metrics does so.
+pub(super) fn is_long(kind: Kind, name: &[u8], format: Format) -> bool {
+    let end: &[u8] = match kind {
+        Kind::Counter => b"_total",
+        Kind::Info => b"_info",
+        _ => return false,
+    };
+    format == Format::OpenMetrics && name.ends_with(end)
+}
+
 /// What names of samples may add to those of families.
 const SUFFIXES: [&str; 8] = ["_bucket", "_sum", "_count", "_total", "_created", "_info", "_gsum", "_gcount"];
 
-fn has_created(kind: Kind) -> bool {
+pub(super) fn has_created(kind: Kind) -> bool {
     matches!(kind, Kind::Counter | Kind::Histogram | Kind::Summary)
 }
 

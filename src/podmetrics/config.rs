@@ -209,6 +209,7 @@ impl PodmetricsSection {
         let defaults = Limits::default();
         let limits = Limits {
             samples: above_zero("limits.samples", self.limits.samples, defaults.samples)?,
+            families: defaults.families,
             labels: above_zero("limits.labels", self.limits.labels, defaults.labels)?,
             name_bytes: above_zero("limits.name_length", self.limits.name_length, defaults.name_bytes)?,
             value_bytes: above_zero("limits.value_length", self.limits.value_length, defaults.value_bytes)?,

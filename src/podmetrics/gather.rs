@@ -99,7 +99,16 @@ impl Round {
                 metrics.received.inc_by(text.len() as u64);
                 let names: Vec<&str> = added.iter().map(|(name, _)| name.as_str()).collect();
                 let limits = service.config.limits;
-                check(text, Terms { format, escaping: self.answer.escaping, limits, added: &names })
+                check(
+                    text,
+                    Terms {
+                        format,
+                        escaping: self.answer.escaping,
+                        limits,
+                        added: &names,
+                        honor_labels: service.config.honor_labels,
+                    },
+                )
             }
         };
         match &body {

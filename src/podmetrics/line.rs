@@ -122,35 +122,41 @@ impl Rewrite<'_> {
     }
 }
 
-/// All labels of a sample as they go out, without escapes: those that are added, then its own. Where both have a name, the sample's becomes
-/// `exported_...`, as in Prometheus, or stands if labels are honoured.
+/// All labels of a sample as they go out, without escapes: those that are added, then its own.
 pub(super) fn final_labels<'a>(
     source: &'a Source,
     labels: &[Label<'a>],
     escaping: Escaping,
     honor_labels: bool,
-) -> Vec<(Cow<'a, str>, Cow<'a, [u8]>)> {
-    let own: Vec<(Cow<'a, str>, Cow<'a, [u8]>)> =
-        labels.iter().map(|label| (label_name(label.name, escaping), plain_value(label))).collect();
-    let is_added = |name: &str| source.added.iter().any(|(added, _)| added == name);
-    let is_own = |name: &str| own.iter().any(|(own, _)| own == name);
-    let added = source.added.iter().filter(|(name, _)| !(honor_labels && is_own(name)));
-    let mut out: Vec<(Cow<'a, str>, Cow<'a, [u8]>)> = Vec::with_capacity(source.added.len() + own.len());
-    out.extend(added.map(|(name, value)| (Cow::Borrowed(name.as_str()), Cow::Borrowed(value.as_bytes()))));
-    for (name, value) in &own {
-        let mut name = name.clone();
-        if !honor_labels && is_added(&name) {
-            name = Cow::Owned(format!("exported_{name}"));
-            while is_added(&name) || is_own(&name) || out.iter().any(|(taken, _)| *taken == name) {
-                name = Cow::Owned(format!("exported_{name}"));
+) -> Vec<Plain<'a>> {
+    let own = own_labels(labels, escaping, honor_labels, |name| source.added.iter().any(|(added, _)| added == name));
+    let added = source.added.iter().filter(|(name, _)| !(honor_labels && own.iter().any(|(own, _)| own == name)));
+    let added = added.map(|(name, value)| (Cow::Borrowed(name.as_str()), Cow::Borrowed(value.as_bytes())));
+    added.chain(own.iter().cloned()).collect()
+}
+
+/// A label without escapes.
+pub(super) type Plain<'a> = (Cow<'a, str>, Cow<'a, [u8]>);
+
+/// The labels of a sample as they go out, without escapes. One that has the name of an added label becomes `exported_...`, as in Prometheus, or stands
+/// if labels are honoured.
+pub(super) fn own_labels<'a>(
+    labels: &[Label<'a>],
+    escaping: Escaping,
+    honor_labels: bool,
+    is_added: impl Fn(&str) -> bool,
+) -> Vec<Plain<'a>> {
+    let mut own: Vec<Plain<'a>> = labels.iter().map(|label| (label_name(label.name, escaping), plain_value(label))).collect();
+    for at in 0..own.len() {
+        if !honor_labels && is_added(&own[at].0) {
+            let mut name = format!("exported_{}", own[at].0);
+            while is_added(&name) || own.iter().any(|(other, _)| *other == name) {
+                name = format!("exported_{name}");
             }
-        }
-        // Two names that are escaped to one: the first stands.
-        if !out.iter().any(|(taken, _)| *taken == name) {
-            out.push((name, value.clone()));
+            own[at].0 = Cow::Owned(name);
         }
     }
-    out
+    own
 }
 
 fn plain_value<'a>(label: &Label<'a>) -> Cow<'a, [u8]> {

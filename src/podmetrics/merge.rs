@@ -8,8 +8,9 @@ mod omit;
 mod plan;
 
 use std::collections::HashSet;
+use std::ops::Range;
 
-use super::body::{Body, Family, Span};
+use super::body::{Body, Family};
 use super::budget::Share;
 use super::reason::Failure;
 use crate::exposition::{Answer, Kind};
@@ -29,21 +30,28 @@ pub(super) struct Source {
     pub(super) share: Option<Share>,
 }
 
-/// What of a family of a body is meant, by the end of the names of samples.
+/// What of a family of a body is meant, by what the names of its samples add to that of the family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     All,
-    Only(&'static str),
-    Without(&'static str),
+    Created,
+    NotCreated,
+    Buckets,
+    Counts,
+    Sums,
 }
 
 impl Part {
-    /// Whether a sample of this name belongs to the part.
-    pub(super) fn holds(self, name: &[u8]) -> bool {
+    /// Whether a sample of this name belongs to the part of a family; both names as they go out.
+    pub(super) fn holds(self, name: &[u8], family: &[u8]) -> bool {
+        let is = |end: &[u8]| name.strip_prefix(family) == Some(end);
         match self {
             Self::All => true,
-            Self::Only(suffix) => name.ends_with(suffix.as_bytes()),
-            Self::Without(suffix) => !name.ends_with(suffix.as_bytes()),
+            Self::Created => is(b"_created"),
+            Self::NotCreated => !is(b"_created"),
+            Self::Buckets => is(b"_bucket"),
+            Self::Counts => is(b"_gcount"),
+            Self::Sums => is(b"_gsum"),
         }
     }
 }
@@ -70,8 +78,6 @@ pub(super) struct Planned {
     pub(super) unit: Option<Member>,
     /// By source, and in its own order within one.
     pub(super) members: Vec<Member>,
-    /// Lines that are left out, by source and offset.
-    pub(super) omitted: HashSet<(u32, usize)>,
 }
 
 /// An answer that is yet to be written.
@@ -84,15 +90,15 @@ pub(super) struct Merged {
     pub(super) families: Vec<Planned>,
     /// Samples left out since their TYPE lost against another.
     pub(super) conflicts: u64,
-    /// Samples left out since another target had the same series, which honoured labels make possible.
-    pub(super) repeated: u64,
+    /// Lines left out since another target had the same series, which honoured labels make possible; by source and offset.
+    pub(super) repeated: HashSet<(u32, usize)>,
 }
 
 impl Merged {
     /// Merges `sources`, which are in their stable order.
     pub(super) fn new(sources: Vec<Source>, answer: Answer, honor_labels: bool) -> Self {
-        let (mut families, conflicts) = plan(&sources, answer.format);
-        let repeated = if honor_labels { omit::omit_repeated(&sources, &mut families, answer) } else { 0 };
+        let (families, conflicts) = plan(&sources, answer);
+        let repeated = if honor_labels { omit::repeated(&sources, &families, answer) } else { HashSet::new() };
         Self { sources, answer, honor_labels, families, conflicts, repeated }
     }
 
@@ -114,16 +120,16 @@ pub(super) fn body_of<'a>(sources: &'a [Source], member: &Member) -> Option<(&'a
     Some((source, body, &body.families()[member.family as usize]))
 }
 
-/// The lines of members of one source in the order of its text.
-pub(super) fn lines_in_order(body: &Body, members: &[Member]) -> Vec<(Span, Part)> {
-    let mut lines: Vec<(Span, Part)> = members
+/// The lines of members of one source in the order of its text: where they are, of which part, and the name of their family.
+pub(super) fn lines_in_order<'a>(body: &'a Body, members: &[Member]) -> Vec<(Range<usize>, Part, &'a [u8])> {
+    let mut lines: Vec<(Range<usize>, Part, &[u8])> = members
         .iter()
         .flat_map(|member| {
             let family = &body.families()[member.family as usize];
-            body.runs(family).map(|run| (Span::new(run), member.part))
+            body.runs(family).map(|run| (run, member.part, body.name(family)))
         })
         .collect();
-    lines.sort_by_key(|(span, _)| span.range().start);
+    lines.sort_by_key(|(run, ..)| run.start);
     lines
 }
 

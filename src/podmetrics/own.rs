@@ -2,25 +2,26 @@
 
 use super::line::write_added;
 use super::merge::Merged;
-use crate::exposition::{Escaping, Format};
+use crate::exposition::Format;
 
 /// Name of the family that says why a target is down.
 pub(super) const FAILED: &str = "s3exporter_podmetrics_scrape_failed";
 
+/// Names of all families that the answer has of itself.
+pub(super) const NAMES: [&str; 5] = ["up", FAILED, "scrape_duration_seconds", "scrape_samples_scraped", "scrape_body_size_bytes"];
+
 const FAMILIES: [(&str, &str); 5] = [
-    ("up", "1 if the target answered and its answer could be merged, else 0."),
-    (FAILED, "Why the target is down; always 1."),
-    ("scrape_duration_seconds", "How long the scrape of the target took."),
-    ("scrape_samples_scraped", "Samples in the answer of the target, those that are left out here included."),
-    ("scrape_body_size_bytes", "Bytes in the answer of the target, once unpacked; 0 if it is down."),
+    (NAMES[0], "1 if the target answered and its answer could be merged, else 0."),
+    (NAMES[1], "Why the target is down; always 1."),
+    (NAMES[2], "How long the scrape of the target took."),
+    (NAMES[3], "Samples in the answer of the target, those that are left out here included."),
+    (NAMES[4], "Bytes in the answer of the target, once unpacked; 0 if it is down."),
 ];
 
 /// Writes all of them.
 pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {
     for (name, help) in FAMILIES {
-        // Dots alone change such names, since whoever reads them changes them back.
-        let family = if merged.answer.escaping == Escaping::Dots { name.replace('_', "__") } else { name.to_owned() };
-        out.extend_from_slice(format!("# HELP {family} {help}\n# TYPE {family} gauge\n").as_bytes());
+        out.extend_from_slice(format!("# HELP {name} {help}\n# TYPE {name} gauge\n").as_bytes());
         for source in &merged.sources {
             let body = source.body.as_ref();
             let (value, reason) = match (name, body) {
@@ -31,7 +32,7 @@ pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {
                 ("scrape_samples_scraped", _) => (body.map_or(0, |body| body.samples).to_string(), None),
                 _ => (body.map_or(0, |body| body.size).to_string(), None),
             };
-            out.extend_from_slice(family.as_bytes());
+            out.extend_from_slice(name.as_bytes());
             out.push(b'{');
             write_added(&source.added, out);
             if let Some(reason) = reason {

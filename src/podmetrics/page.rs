@@ -28,7 +28,7 @@ impl Page {
     pub fn of_bodies(targets: Vec<Target>, answer: Answer, limits: Limits, honor_labels: bool) -> Self {
         let sources = targets.into_iter().map(|target| {
             let added: Vec<&str> = target.added.iter().map(|(name, _)| name.as_str()).collect();
-            let terms = Terms { format: target.format, escaping: answer.escaping, limits, added: &added };
+            let terms = Terms { format: target.format, escaping: answer.escaping, limits, added: &added, honor_labels };
             let body = check(target.body, terms);
             Source { added: target.added, seconds: 0.0, body, share: None }
         });
@@ -77,6 +77,6 @@ impl Page {
 
     /// Samples left out since their TYPE lost against another, and since another target had the same series.
     pub fn left_out(&self) -> (u64, u64) {
-        (self.0.conflicts, self.0.repeated)
+        (self.0.conflicts, self.0.repeated.len() as u64)
     }
 }

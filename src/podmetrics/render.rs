@@ -1,14 +1,14 @@
 //! Writes a merged answer piece by piece, so that it is never held as a whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::body::{Body, Traits};
 use super::line::{Rewrite, can_copy, copy_lines, may_have_exemplars, write_added, write_quoted};
 use super::merge::{Member, Merged, Part, Planned, Source, body_of, lines_in_order};
 use super::own;
-use super::series::SeriesSet;
-use crate::exposition::{Entry, Escaping, Format, Scanner, convert_help, is_metric_name};
+use super::series::{SeriesSet, out_name};
+use crate::exposition::{Entry, Escaping, Format, Kind, Scanner, convert_help, is_metric_name};
 
 /// Size of a piece, about.
 const PIECE: usize = 64 << 10;
@@ -95,7 +95,7 @@ impl Renderer {
         let exemplars = may_have_exemplars(family.kind, merged.answer);
         let simple = members.len() == 1
             && members[0].part == Part::All
-            && family.omitted.is_empty()
+            && merged.repeated.is_empty()
             && !scattered
             && (exemplars || !of.traits.any(Traits::EXEMPLAR));
         if simple && can_copy(of.traits, body.format, merged.answer.format) {
@@ -103,10 +103,32 @@ impl Renderer {
         }
         let (answer, honor_labels) = (merged.answer, merged.honor_labels);
         let rewrite = Rewrite { source, from: body.format, answer, honor_labels, exemplars };
-        let lines = kept_lines(body, members, &family.omitted);
-        let lines = if scattered { regroup(body, lines) } else { lines };
-        for line in lines {
+        if !scattered {
+            return self.rewrite(&rewrite, body, members, merged, out);
+        }
+        for line in regroup(merged, body, members, family.kind) {
             rewrite.write_at(&body.text, line, out);
+        }
+        true
+    }
+
+    /// Writes lines anew from where the last piece ended until this one is full; true at their end.
+    fn rewrite(&mut self, rewrite: &Rewrite<'_>, body: &Body, members: &[Member], merged: &Merged, out: &mut Vec<u8>) -> bool {
+        for (run, part, family) in lines_in_order(body, members) {
+            if run.end <= self.offset {
+                continue;
+            }
+            let mut scanner = Scanner::resume(&body.text, body.format, run.start.max(self.offset));
+            while scanner.offset() < run.end {
+                if out.len() >= PIECE {
+                    self.offset = scanner.offset();
+                    return false;
+                }
+                let Ok(Some(Entry::Sample)) = scanner.entry() else { break };
+                if is_kept(merged, members, &scanner, part, family) {
+                    rewrite.write(scanner.sample(), scanner.labels(), out);
+                }
+            }
         }
         true
     }
@@ -152,10 +174,12 @@ fn write_head(merged: &Merged, family: &Planned, out: &mut Vec<u8>) {
     if let Some((_, body, of)) = family.help.as_ref().and_then(|member| merged.body(member)) {
         let help = body.help(of).unwrap_or_default();
         let mut converted = Vec::new();
-        if body.format != format {
+        // Escapes that are none are mended, too.
+        let copied = body.format == format && !help.contains(&b'\\');
+        if !copied {
             convert_help(help, body.format, format, &mut converted);
         }
-        line("HELP", if body.format == format { help } else { &converted });
+        line("HELP", if copied { help } else { &converted });
     }
     line("TYPE", family.kind.word(format).as_bytes());
     let unit = family.unit.as_ref().and_then(|member| merged.body(member)?.1.unit(member.family as usize));
@@ -164,36 +188,30 @@ fn write_head(merged: &Merged, family: &Planned, out: &mut Vec<u8>) {
     }
 }
 
-/// Offsets of the lines of members, in the order of the text.
-fn kept_lines(body: &Body, members: &[Member], omitted: &HashSet<(u32, usize)>) -> Vec<usize> {
-    let mut kept = Vec::new();
-    for (run, part) in lines_in_order(body, members) {
-        let run = run.range();
+/// Whether the sample at hand belongs to the part of a family that is written, and is not left out.
+fn is_kept(merged: &Merged, members: &[Member], scanner: &Scanner<'_>, part: Part, family: &[u8]) -> bool {
+    let sample = scanner.sample();
+    let repeated = || members.first().is_some_and(|member| merged.repeated.contains(&(member.source, sample.start)));
+    part.holds(&out_name(sample.name, merged.answer.escaping), family) && (merged.repeated.is_empty() || !repeated())
+}
+
+/// Offsets of the lines of members with the samples of one metric together, which OpenMetrics asks for: metrics in the order in which they begin, samples
+/// in their own.
+fn regroup(merged: &Merged, body: &Body, members: &[Member], kind: Kind) -> Vec<usize> {
+    let bound: &[u8] = if kind == Kind::Summary { b"quantile" } else { b"le" };
+    let mut hashes = SeriesSet::with_capacity(0);
+    let mut order: HashMap<u64, usize> = HashMap::new();
+    let mut keyed: Vec<(usize, usize)> = Vec::new();
+    for (run, part, family) in lines_in_order(body, members) {
         let mut scanner = Scanner::resume(&body.text, body.format, run.start);
         while scanner.offset() < run.end {
             let Ok(Some(Entry::Sample)) = scanner.entry() else { break };
-            let sample = scanner.sample();
-            let source = members.first().map_or(0, |member| member.source);
-            if part.holds(sample.name.raw) && !omitted.contains(&(source, sample.start)) {
-                kept.push(sample.start);
+            if is_kept(merged, members, &scanner, part, family) {
+                let labels = scanner.labels().iter().filter(|label| label.name.raw != bound);
+                let metric = labels.fold(0_u64, |sum, label| sum.wrapping_add(hashes.label_hash(label, Escaping::AllowUtf8)));
+                let next = order.len();
+                keyed.push((*order.entry(metric).or_insert(next), scanner.sample().start));
             }
-        }
-    }
-    kept
-}
-
-/// Puts the samples of one metric together, which OpenMetrics asks for: metrics in the order in which they begin, samples in their own.
-fn regroup(body: &Body, lines: Vec<usize>) -> Vec<usize> {
-    let mut hashes = SeriesSet::with_capacity(0);
-    let mut order: HashMap<u64, usize> = HashMap::new();
-    let mut keyed: Vec<(usize, usize)> = Vec::with_capacity(lines.len());
-    for line in lines {
-        let mut scanner = Scanner::resume(&body.text, body.format, line);
-        if let Ok(Some(Entry::Sample)) = scanner.entry() {
-            let labels = scanner.labels().iter().filter(|label| !matches!(label.name.raw, b"le" | b"quantile"));
-            let metric = labels.fold(0_u64, |sum, label| sum.wrapping_add(hashes.label_hash(label, Escaping::AllowUtf8)));
-            let next = order.len();
-            keyed.push((*order.entry(metric).or_insert(next), line));
         }
     }
     keyed.sort_by_key(|(metric, _)| *metric);

@@ -6,7 +6,9 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
 
 use foldhash::quality::RandomState;
 
-use crate::exposition::{Entry, Escaping, Format, Label, Name, Scanner, unescape};
+use super::check::Terms;
+use super::line::{Plain, own_labels};
+use crate::exposition::{Entry, Escaping, Label, Name, Scanner, unescape};
 
 /// Takes keys that are hashes already.
 #[derive(Debug, Default)]
@@ -17,8 +19,8 @@ impl Hasher for AsIs {
         self.0
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are numbers");
     }
 
     fn write_u64(&mut self, key: u64) {
@@ -76,8 +78,21 @@ impl SeriesSet {
         mix(name, labels)
     }
 
+    /// Of labels without escapes, summed up.
+    pub(super) fn plain_hash(&mut self, labels: &[Plain<'_>]) -> u64 {
+        let mut sum = 0_u64;
+        for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
+            self.scratch.clear();
+            self.scratch.extend_from_slice(name.as_bytes());
+            self.scratch.extend_from_slice(b"=\"");
+            self.scratch.extend_from_slice(value);
+            sum = sum.wrapping_add(self.hash(&self.scratch));
+        }
+        sum
+    }
+
     /// Notes the series at `offset`; false if the same is in an earlier line.
-    pub(super) fn insert(&mut self, hash: u64, offset: usize, text: &[u8], format: Format, escaping: Escaping) -> bool {
+    pub(super) fn insert(&mut self, hash: u64, offset: usize, text: &[u8], terms: &Terms<'_>) -> bool {
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);
         match self.seen.entry(hash) {
             std::collections::hash_map::Entry::Vacant(free) => {
@@ -86,9 +101,7 @@ impl SeriesSet {
             }
             // Equal hashes are believed only if the labels say so too.
             std::collections::hash_map::Entry::Occupied(taken) => {
-                let earlier = *taken.get() as usize;
-                let series = |offset| series_at(text, format, escaping, offset);
-                series(earlier) != series(offset as usize)
+                series_at(text, *taken.get() as usize, terms) != series_at(text, offset as usize, terms)
             }
         }
     }
@@ -134,18 +147,24 @@ pub(super) fn label_name(name: Name<'_>, escaping: Escaping) -> Cow<'_, str> {
     }
 }
 
-/// Name and sorted labels of the sample in the line at `offset`.
-fn series_at(text: &[u8], format: Format, escaping: Escaping, offset: usize) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
-    let mut scanner = Scanner::resume(text, format, offset);
+/// Name and sorted labels of the sample in the line at `offset`, as they go out.
+fn series_at<'a>(text: &'a [u8], offset: usize, terms: &Terms<'_>) -> Option<(Vec<u8>, Vec<Plain<'a>>)> {
+    let mut scanner = Scanner::resume(text, terms.format, offset);
     let Ok(Some(Entry::Sample)) = scanner.entry() else { return None };
-    let labels = scanner.labels().iter().filter(|label| !label.value.is_empty());
-    let mut labels: Vec<Vec<u8>> = labels
-        .map(|label| {
-            let mut canonical = Vec::new();
-            write_canonical(label, escaping, &mut canonical);
-            canonical
-        })
-        .collect();
+    let mut labels = own_labels(scanner.labels(), terms.escaping, terms.honor_labels, |name| terms.added.contains(&name));
+    labels.retain(|(_, value)| !value.is_empty());
     labels.sort_unstable();
-    Some((escaping.apply(&plain_name(scanner.sample().name)).into_owned().into_bytes(), labels))
+    Some((out_name(scanner.sample().name, terms.escaping).into_owned(), labels))
+}
+
+/// The name of a metric as it goes out.
+pub(super) fn out_name(name: Name<'_>, escaping: Escaping) -> Cow<'_, [u8]> {
+    if !name.quoted {
+        return Cow::Borrowed(name.raw);
+    }
+    let plain = plain_name(name);
+    match escaping.apply(&plain) {
+        Cow::Borrowed(same) if same.len() == name.raw.len() => Cow::Borrowed(name.raw),
+        changed => Cow::Owned(changed.into_owned().into_bytes()),
+    }
 }

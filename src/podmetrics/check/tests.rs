@@ -3,8 +3,8 @@
 use super::*;
 
 fn checked(text: &str) -> Result<Body, Failure> {
-    let limits = Limits { samples: 5, labels: 3, name_bytes: 20, value_bytes: 30 };
-    let terms = Terms { format: Format::Text, escaping: Escaping::Underscores, limits, added: &["job"] };
+    let limits = Limits { samples: 5, families: 10, labels: 3, name_bytes: 20, value_bytes: 30 };
+    let terms = Terms { format: Format::Text, escaping: Escaping::Underscores, limits, added: &["job"], honor_labels: false };
     check(text.as_bytes().to_vec(), terms)
 }
 
@@ -38,16 +38,14 @@ fn labels_are_looked_at_as_they_go_out() {
     let clashes = |text: &str| checked(text).unwrap().families()[0].traits.any(Traits::CLASH);
     assert!(clashes("a{job=\"b\"} 1\n") && clashes("a{\"job\"=\"b\"} 1\n") && !clashes("a{\"jo.b\"=\"b\"} 1\n"));
     let limits = Limits::default();
-    let terms = Terms { format: Format::Text, escaping: Escaping::Underscores, limits, added: &["pod_ip"] };
-    let dots = Terms { escaping: Escaping::Dots, ..terms };
-    assert_eq!(check(b"a{_name_=\"b\"} 1\n".to_vec(), dots).unwrap_err().reason, Reason::Syntax);
+    let terms = Terms { format: Format::Text, escaping: Escaping::Underscores, limits, added: &["pod_ip"], honor_labels: false };
     assert!(check(b"a{\"pod-ip\"=\"b\"} 1\n".to_vec(), terms).unwrap().families()[0].traits.any(Traits::CLASH));
 }
 
 #[test]
 fn samples_of_another_age_are_left_out() {
     let limits = Limits::default();
-    let terms = Terms { format: Format::OpenMetrics, escaping: Escaping::Underscores, limits, added: &[] };
+    let terms = Terms { format: Format::OpenMetrics, escaping: Escaping::Underscores, limits, added: &[], honor_labels: false };
     let body = check(b"a 1 -1\na 1 -62135596800\na 1 1e20\na 1 1395066363.5\n# EOF\n".to_vec(), terms).unwrap();
     assert_eq!((body.untimely, body.samples, body.families()[0].samples), (3, 4, 1));
 }
@@ -86,7 +84,32 @@ fn the_index_is_a_small_part_of_the_text() {
         format!("# HELP http_requests_{family}_total Requests by method, path and status code.\n# TYPE http_requests_{family}_total counter\n{samples}")
     }).collect();
     let length = text.len();
-    let terms = Terms { format: Format::Text, escaping: Escaping::Underscores, limits: Limits::default(), added: &[] };
+    let terms = Terms {
+        format: Format::Text,
+        escaping: Escaping::Underscores,
+        limits: Limits::default(),
+        added: &[],
+        honor_labels: false,
+    };
     let body = check(text.into_bytes(), terms).unwrap();
     assert!(body.bytes() * 10 < length * 11, "{} of {length}", body.bytes());
+}
+
+#[test]
+fn labels_that_become_one_are_refused_and_series_that_become_one_are_left_out() {
+    assert_eq!(reason("a{\"x.y\"=\"1\",\"x-y\"=\"2\"} 1\n"), Reason::Syntax);
+    assert_eq!(checked("a{\"x.y\"=\"1\"} 1\na{\"x-y\"=\"1\"} 2\na{x_y=\"1\"} 3\n").unwrap().duplicates, 2);
+    assert_eq!(checked("a{job=\"x\"} 1\na{exported_job=\"x\"} 2\na{exported_job=\"y\"} 3\n").unwrap().duplicates, 1);
+}
+
+#[test]
+fn families_are_limited() {
+    let text: String = (0..11).map(|at| format!("# TYPE f{at} gauge\n")).collect();
+    assert_eq!(reason(&text), Reason::SampleLimit);
+}
+
+#[test]
+fn a_family_of_the_scrapes_own_name_is_left_out() {
+    let body = checked("# TYPE up histogram\nup_bucket{le=\"+Inf\"} 1\nup_sum 1\nup_count 1\n").unwrap();
+    assert_eq!((body.reserved, body.samples), (3, 3));
 }

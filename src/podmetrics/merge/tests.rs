@@ -17,7 +17,7 @@ const UTF8: &str = "text/plain;version=1.0.0;escaping=allow-utf-8";
 /// A target named `p0`, `p1`, ... by its position. OpenMetrics are those that end so.
 fn source(at: usize, text: &str, answer: Answer) -> Source {
     let format = if text.trim_end().ends_with("# EOF") { Format::OpenMetrics } else { Format::Text };
-    let terms = Terms { format, escaping: answer.escaping, limits: Limits::default(), added: &["instance"] };
+    let terms = Terms { format, escaping: answer.escaping, limits: Limits::default(), added: &["instance"], honor_labels: false };
     let added = vec![("instance".to_owned(), format!("p{at}"))];
     Source { added, seconds: 0.5, body: check(text.as_bytes().to_vec(), terms), share: None }
 }
@@ -230,7 +230,6 @@ fn names_in_utf8_are_for_those_who_read_them() {
     );
     // Two names that become one: the first stands.
     assert_eq!(families(&["{\"a.b\"} 1\n{\"a-b\"} 2\na_b 3\n"], TEXT), "# TYPE a_b untyped\na_b{instance=\"p0\"} 1\n");
-    assert!(families(&["a_b{c_d=\"1\"} 1\n"], "text/plain;escaping=dots").contains("a__b{instance=\"p0\",c__d=\"1\"} 1\n"));
 }
 
 #[test]
@@ -241,7 +240,7 @@ fn labels_of_the_same_name_are_exported_or_honoured() {
     assert!(out.contains("a{instance=\"p0\",exported_exported_instance=\"x\",exported_instance=\"y\"} 1\n"), "{out}");
     assert!(out.contains("b{instance=\"p0\",exported_instance=\"p1\"} 2\nb{instance=\"p1\"} 3\n"), "{out}");
     let honoured = merged(&[text, other], TEXT, true);
-    assert_eq!(honoured.repeated, 1);
+    assert_eq!(honoured.repeated.len(), 1);
     let out = written(honoured);
     assert!(out.contains("a{instance=\"x\",exported_instance=\"y\"} 1\n") && out.contains("b{instance=\"p1\"} 2\n"), "{out}");
     assert!(!out.contains("} 3\n"));
@@ -344,7 +343,7 @@ proptest! {
             spoilt[at] = byte;
         }
         let answer = negotiate(std::iter::once(TEXT));
-        let terms = Terms { format: Format::Text, escaping: answer.escaping, limits: Limits::default(), added: &["instance"] };
+        let terms = Terms { format: Format::Text, escaping: answer.escaping, limits: Limits::default(), added: &["instance"], honor_labels: false };
         let second = Source { added: vec![("instance".to_owned(), "p1".to_owned())], seconds: 0.5, body: check(spoilt, terms), share: None };
         let alone = samples(&written(merged(&[&good], TEXT, false)), Format::Text);
         let both = Merged::new(vec![source(0, &good, answer), second], answer, false);
@@ -352,5 +351,102 @@ proptest! {
         let both = samples(&written(both), Format::Text);
         let kept = alone.iter().filter(|(series, value)| both.get(series) == Some(value)).count();
         prop_assert!(alone.len() - kept <= usize::try_from(conflicts).unwrap());
+    }
+}
+
+#[test]
+fn one_type_does_not_stand_against_many_that_say_nothing() {
+    let histogram = "# TYPE load histogram\nload_bucket{le=\"+Inf\"} 1\nload_sum 1\nload_count 1\n";
+    let answer = merged(&["load 1\n", "load 1\n", histogram], TEXT, false);
+    assert_eq!(answer.conflicts, 3);
+    assert!(written(answer).ends_with("# TYPE load untyped\nload{instance=\"p0\"} 1\nload{instance=\"p1\"} 1\n"));
+}
+
+#[test]
+fn a_gauge_that_only_ends_like_a_time_of_creation_is_none() {
+    let orders = "# TYPE orders_total counter\norders_total 3\n# TYPE orders_created gauge\norders_created{shop=\"x\"} 17\n";
+    let out = families(&[orders], OPEN);
+    assert!(out.contains("# TYPE orders_created gauge\n") && out.contains("# TYPE orders_total unknown\n"), "{out}");
+}
+
+#[test]
+fn what_loses_takes_nothing_with_it() {
+    let histogram = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
+    let count = "# TYPE h_count gauge\nh_count 7\n";
+    let out = families(&[histogram, count, count, "# TYPE h_bucket gauge\nh_bucket 3\n", "h_sum 4\n"], TEXT);
+    assert!(
+        out.contains("h_count{instance=\"p1\"} 7")
+            && out.contains("h_bucket{instance=\"p3\"} 3")
+            && out.contains("h_sum{instance=\"p4\"} 4")
+    );
+}
+
+#[test]
+fn help_is_that_of_the_family_and_has_no_illegal_escapes() {
+    let part = "# HELP h_count of count\nh_count 1\n";
+    let whole = "# HELP h real C:\\temp\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
+    assert!(families(&[part, whole], TEXT).starts_with("# HELP h real C:\\\\temp\n# TYPE h histogram\n"));
+}
+
+/// Names with which families of other types can collide.
+fn tangled() -> impl Strategy<Value = String> {
+    let stem = || prop::sample::select(vec!["a", "a_created", "a_total", "b", "up"]);
+    let kind =
+        prop::sample::select(vec!["counter", "gauge", "histogram", "summary", "info", "stateset", "gaugehistogram", "unknown"]);
+    let end = prop::sample::select(vec!["", "_total", "_created", "_info", "_bucket", "_sum", "_count", "_gsum", "_gcount"]);
+    let label = prop::sample::select(vec![
+        "",
+        "{x=\"1\"}",
+        "{le=\"+Inf\"}",
+        "{instance=\"z\"}",
+        "{exported_instance=\"z\"}",
+        "{\"x.y\"=\"1\"}",
+    ]);
+    let types = prop::collection::vec((stem(), kind), 0..4);
+    let samples = prop::collection::vec((stem(), end, label, 0_u8..9), 0..12);
+    (types, samples, any::<bool>()).prop_map(|(types, samples, open)| {
+        let known = |kind: &str| open || !matches!(kind, "info" | "stateset" | "gaugehistogram");
+        let word = |kind: &'static str| if kind == "unknown" && !open { "untyped" } else { kind };
+        let mut text: String =
+            types.iter().filter(|(_, kind)| known(kind)).map(|(name, kind)| format!("# TYPE {name} {}\n", word(kind))).collect();
+        text.extend(samples.iter().map(|(name, end, label, value)| format!("{name}{end}{label} {value}\n")));
+        if open { text + "# EOF\n" } else { text }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// However names and types collide: no name of a family or of its samples is another's, no series comes twice, and what does not come out is counted.
+    #[test]
+    fn no_name_is_claimed_twice_and_nothing_is_lost_uncounted(bodies in prop::collection::vec(tangled(), 1..4), open: bool) {
+        let (accept, format) = if open { (OPEN, Format::OpenMetrics) } else { (TEXT, Format::Text) };
+        let texts: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        let merged = merged(&texts, accept, false);
+        let good = || merged.sources.iter().filter_map(|source| source.body.as_ref().ok());
+        let came: u64 = good().map(|body| u64::from(body.samples)).sum();
+        let counted: u64 = good().map(|body| u64::from(body.duplicates + body.reserved + body.untimely)).sum::<u64>() + merged.conflicts;
+        let text = written(merged);
+        let mut claimed = std::collections::HashMap::new();
+        let mut types: Vec<(String, crate::exposition::Kind)> = Vec::new();
+        let mut scanner = Scanner::new(text.as_bytes(), format);
+        while let Some(entry) = scanner.entry().unwrap() {
+            let Entry::Type(name, kind) = entry else { continue };
+            let name = String::from_utf8(name.raw.to_vec()).unwrap();
+            let mut claims: Vec<String> = kind.suffixes(format).iter().map(|end| format!("{name}{end}")).collect();
+            if !claims.contains(&name) {
+                claims.push(name.clone());
+            }
+            for claim in claims {
+                let before = claimed.insert(claim.clone(), name.clone());
+                prop_assert!(before.is_none(), "{claim} is claimed by {before:?} and {name}:\n{text}");
+            }
+            types.push((name, kind));
+        }
+        // Checks that no series comes twice.
+        let out = samples(&text, format);
+        let own = ["up", "scrape_", "s3exporter_"];
+        let went = out.keys().filter(|(name, _)| !own.iter().any(|own| name == own || (*own != "up" && name.starts_with(own)))).count() as u64;
+        prop_assert_eq!(went + counted, came, "{}", text);
     }
 }
