@@ -8,6 +8,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::Uri;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -51,7 +52,13 @@ pub async fn config(kubeconfig: Option<&Path>) -> Result<Config, ConnectError> {
                 reason: crate::http::chain(&error).lines().next().unwrap_or_default().to_owned(),
             };
             let file = Kubeconfig::read_from(path).map_err(failed)?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)?
+            let proxies: Vec<String> =
+                file.clusters.iter().filter_map(|named| named.cluster.as_ref()?.proxy_url.clone()).collect();
+            let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)?;
+            // `HTTPS_PROXY` is for what is far away. `kube` takes it for the API too, whatever `NO_PROXY` says, though in a pod it does not.
+            config.proxy_url =
+                config.proxy_url.filter(|proxy| proxies.iter().any(|told| told.parse().is_ok_and(|told: Uri| told == *proxy)));
+            config
         }
         None => Config::incluster().map_err(|error| ConnectError::NotInCluster(crate::http::chain(&error)))?,
     };
