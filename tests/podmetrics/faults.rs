@@ -155,10 +155,10 @@ async fn time_is_what_the_pod_and_the_request_leave() {
     assert!(told <= 0.3 && told > 0.1, "{told}");
     let (answer, took, told) = time("10", "1").await;
     assert_eq!(answer.reason("a").as_deref(), Some("timeout"));
-    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(1), "{took:?}");
+    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(5), "{took:?}");
     assert!(told <= 0.5 && told > 0.1, "{told}");
     let down = answer.value("scrape_duration_seconds", "a").unwrap();
-    assert!((0.3..1.0).contains(&down), "{down}");
+    assert!((0.3..5.0).contains(&down), "{down}");
 }
 
 async fn with_thirty_percent_hanging(environment: &[(&str, &str)]) {
