@@ -73,7 +73,7 @@ pub(super) struct PodmetricsArgs {
     /// File of PEM certificates that those of pods are checked by, beside the system's.
     #[arg(long, value_name = "FILE")]
     podmetrics_ca_bundle: Option<PathBuf>,
-    /// Token that is sent to pods in the namespaces below, over verified TLS alone.
+    /// Token that is sent to pods in the namespaces below whose certificates the CA bundle vouches for.
     #[arg(long, value_name = "FILE")]
     podmetrics_token_file: Option<PathBuf>,
     /// The token's only audience; any other token is not sent.

@@ -30,6 +30,9 @@ pub enum PodmetricsConfigError {
         "podmetrics.token.file: {0} speaks for this exporter to the Kubernetes API; project a token with an audience of its own"
     )]
     ApiToken(PathBuf),
+    /// The token could be sent to whoever has a certificate.
+    #[error("podmetrics.token needs podmetrics.ca_bundle: it is sent to pods with a certificate of that bundle alone")]
+    TokenAuthority,
     /// A token without its rules.
     #[error("podmetrics.token needs `file`, `audience` and at least one namespace in `namespaces`")]
     Token,
@@ -89,7 +92,7 @@ pub struct PodmetricsSection {
     /// The most of everything.
     #[serde(default)]
     pub limits: LimitsSection,
-    /// PEM certificates trusted beside the system's.
+    /// PEM certificates trusted beside the system's, and alone where a token is sent.
     pub ca_bundle: Option<PathBuf>,
     /// A token that is sent to pods.
     #[serde(default)]
@@ -214,6 +217,10 @@ impl PodmetricsSection {
             name_bytes: above_zero("limits.name_length", self.limits.name_length, defaults.name_bytes)?,
             value_bytes: above_zero("limits.value_length", self.limits.value_length, defaults.value_bytes)?,
         };
+        let token = self.token.resolve()?;
+        if token.is_some() && self.ca_bundle.is_none() {
+            return Err(PodmetricsConfigError::TokenAuthority);
+        }
         let prefix = self.label_prefix.as_deref().unwrap_or(DEFAULT_PREFIX);
         Ok(Some(PodmetricsConfig {
             address: self.address,
@@ -234,7 +241,7 @@ impl PodmetricsSection {
             held_limit: above_zero("limits.held", self.limits.held, 512 << 20)?,
             limits,
             ca_bundle: self.ca_bundle,
-            token: self.token.resolve()?,
+            token,
         }))
     }
 }
@@ -313,6 +320,7 @@ mod tests {
     fn a_token_needs_its_rules_and_may_not_be_that_of_the_api() {
         let token = |file: &str, audience: Option<&str>, namespaces: &[&str]| {
             resolve(|section| {
+                section.ca_bundle = Some("/etc/ca.pem".into());
                 section.token = TokenSection {
                     file: Some(file.into()),
                     audience: audience.map(str::to_owned),
@@ -323,6 +331,11 @@ mod tests {
         assert!(token("/run/token", Some("pods"), &["a"]).unwrap().unwrap().token.is_some());
         assert!(token("/run/token", None, &["a"]).unwrap_err().contains("audience"));
         assert!(token("/run/token", Some("pods"), &[]).unwrap_err().contains("namespaces"));
+        let untrusted = resolve(|section| {
+            let namespaces = Some(vec!["a".to_owned()]);
+            section.token = TokenSection { file: Some("/run/token".into()), audience: Some("pods".into()), namespaces };
+        });
+        assert!(untrusted.unwrap_err().contains("needs podmetrics.ca_bundle"));
         for file in
             ["/var/run/secrets/kubernetes.io/serviceaccount/token", "/run/secrets/kubernetes.io/serviceaccount/..data/token"]
         {

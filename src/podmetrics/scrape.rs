@@ -41,7 +41,7 @@ pub(super) struct Errand<'a> {
     pub(super) answer: Answer,
     /// What the pod is told of its time.
     pub(super) timeout: Duration,
-    /// Sent over verified TLS alone.
+    /// Sent over TLS that the CA bundle vouches for alone.
     pub(super) token: Option<&'a HeaderValue>,
     /// Bytes, packed and unpacked.
     pub(super) body_limit: usize,
@@ -123,7 +123,7 @@ async fn connect_and_ask(
         }
         Some(tls) => {
             *stage = Stage::Greeting;
-            let stream = clients.connect(tls, errand.address.ip(), stream).await?;
+            let stream = clients.connect(tls, errand.address.ip(), stream, errand.token.is_some()).await?;
             *stage = Stage::Waiting;
             ask(errand, stream, share, stage).await
         }

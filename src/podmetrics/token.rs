@@ -1,5 +1,5 @@
-//! The token that some pods are sent. Only if the operator said so, only to the namespaces that are listed, only over verified TLS, and only if it is
-//! for nobody else: whoever may label a pod must not get to own more than that.
+//! The token that some pods are sent. Only if the operator said so, only to the namespaces that are listed, only over TLS that the CA bundle vouches
+//! for, and only if it is for nobody else: whoever may label a pod must not get to own more than that.
 
 use std::path::Path;
 
