@@ -100,6 +100,7 @@ fn the_example_that_is_shipped_is_valid_and_names_every_key() {
         "max_age:",
         "body:",
         "samples:",
+        "families:",
         " labels:",
         "name_length:",
         "value_length:",

@@ -16,6 +16,9 @@ use crate::time::{optional_duration, optional_duration_or_zero};
 /// Where Kubernetes puts the token that speaks for the pod to the API.
 const API_TOKENS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/// The index of a body counts in 32 bits.
+const LARGEST_BODY: usize = 1 << 30;
+
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PodmetricsConfigError {
@@ -33,6 +36,9 @@ pub enum PodmetricsConfigError {
     /// The token could be sent to whoever has a certificate.
     #[error("podmetrics.token needs podmetrics.ca_bundle: it is sent to pods with a certificate of that bundle alone")]
     TokenAuthority,
+    /// A larger body than can be indexed.
+    #[error("podmetrics.limits.body must not be above 1 GiB")]
+    Body,
     /// A token without its rules.
     #[error("podmetrics.token needs `file`, `audience` and at least one namespace in `namespaces`")]
     Token,
@@ -109,6 +115,8 @@ pub struct LimitsSection {
     /// Samples of an answer.
     pub samples: Option<usize>,
     /// Labels of a sample.
+    /// Families of an answer.
+    pub families: Option<usize>,
     pub labels: Option<usize>,
     /// Bytes in a name.
     pub name_length: Option<usize>,
@@ -214,10 +222,15 @@ impl PodmetricsSection {
             samples: above_zero("limits.samples", self.limits.samples, defaults.samples)?,
             families: defaults.families,
             labels: above_zero("limits.labels", self.limits.labels, defaults.labels)?,
+            families: above_zero("limits.families", self.limits.families, defaults.families)?,
             name_bytes: above_zero("limits.name_length", self.limits.name_length, defaults.name_bytes)?,
             value_bytes: above_zero("limits.value_length", self.limits.value_length, defaults.value_bytes)?,
         };
         let token = self.token.resolve()?;
+        let body_limit = above_zero("limits.body", self.limits.body, 16 << 20)?;
+        if body_limit > LARGEST_BODY {
+            return Err(PodmetricsConfigError::Body);
+        }
         if token.is_some() && self.ca_bundle.is_none() {
             return Err(PodmetricsConfigError::TokenAuthority);
         }
@@ -235,8 +248,7 @@ impl PodmetricsSection {
             timeout: self.timeout.unwrap_or(Duration::from_secs(30)),
             timeout_margin: self.timeout_margin.unwrap_or(Duration::from_millis(500)),
             max_age: self.max_age.unwrap_or(Duration::ZERO),
-            // The index of a body counts in 32 bits.
-            body_limit: above_zero("limits.body", self.limits.body, 16 << 20)?.min(1 << 30),
+            body_limit,
             targets_limit: above_zero("limits.targets", self.limits.targets, 10_000)?,
             held_limit: above_zero("limits.held", self.limits.held, 512 << 20)?,
             limits,
@@ -252,6 +264,7 @@ impl LimitsSection {
             body: self.body.or(fallback.body),
             samples: self.samples.or(fallback.samples),
             labels: self.labels.or(fallback.labels),
+            families: self.families.or(fallback.families),
             name_length: self.name_length.or(fallback.name_length),
             value_length: self.value_length.or(fallback.value_length),
             targets: self.targets.or(fallback.targets),
@@ -314,6 +327,9 @@ mod tests {
         assert!(resolve(|section| section.concurrency = Some(0)).unwrap_err().contains("podmetrics.concurrency"));
         assert!(resolve(|section| section.limits.body = Some(0)).unwrap_err().contains("limits.body"));
         assert!(resolve(|section| section.address = Some("80".into())).unwrap_err().contains("podmetrics.address"));
+        assert!(resolve(|section| section.limits.families = Some(0)).unwrap_err().contains("limits.families"));
+        assert!(resolve(|section| section.limits.body = Some((1 << 30) + 1)).unwrap_err().contains("podmetrics.limits.body"));
+        assert_eq!(resolve(|section| section.limits.body = Some(1 << 30)).unwrap().unwrap().body_limit, 1 << 30);
     }
 
     #[test]
