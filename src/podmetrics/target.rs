@@ -6,8 +6,7 @@ mod values;
 mod tests;
 
 use std::borrow::Cow;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,11 +64,6 @@ impl Pod {
             Ok(settings) if settings.ports.len() > 1 => Cow::Owned(format!("{}:{port}", self.name)),
             _ => Cow::Borrowed(&self.name),
         }
-    }
-
-    /// `ADDRESS:PORT`, as it stands in a URL: an IPv6 address in brackets.
-    pub fn authority(&self, port: u16) -> String {
-        SocketAddr::new(self.address, port).to_string()
     }
 }
 
@@ -129,12 +123,6 @@ impl MalformedReason {
             Self::TlsVerify => "tls_verify",
             Self::TlsServerName => "tls_server_name",
         }
-    }
-}
-
-impl fmt::Display for MalformedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
