@@ -2,7 +2,7 @@
 //!
 //! A watch keeps an [`index`] of the pods that carry the labels ([`discover`], [`target`]). A request scrapes the pods of a job side by side ([`gather`],
 //! [`scrape`]), as far as their addresses may be asked ([`guard`]) and within limits ([`slots`], [`budget`]). Each answer is checked as a whole
-//! ([`check`](mod@check)), what is good is merged ([`merge`]), and the result is written piece by piece ([`render`]).
+//! ([`check`]), what is good is merged ([`merge`]), and the result is written piece by piece ([`render`]).
 
 mod board;
 mod body;
@@ -10,6 +10,7 @@ mod budget;
 mod check;
 mod config;
 pub mod discover;
+mod flights;
 mod gather;
 pub mod guard;
 pub mod index;
@@ -19,16 +20,20 @@ mod metrics;
 mod own;
 mod page;
 mod reason;
+mod refusal;
 mod render;
 mod request;
 mod scrape;
+mod send;
 mod series;
 mod slots;
 mod status;
 pub mod target;
 mod token;
+mod unchecked;
 
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use futures::FutureExt as _;
 use maud::Markup;
@@ -39,8 +44,8 @@ use tokio_util::sync::CancellationToken;
 use self::board::Board;
 use self::budget::Budget;
 use self::discover::{Discovery, discover};
+use self::flights::Flights;
 use self::metrics::{PodsCollector, ScrapeMetrics};
-use self::request::Flights;
 use self::scrape::TlsClients;
 use self::slots::Slots;
 use self::target::Pod;
@@ -63,7 +68,9 @@ struct Service {
     slots: Slots,
     budget: Arc<Budget>,
     requests: Semaphore,
-    flights: Flights,
+    /// Threads that check large answers: as many as can run.
+    checks: Arc<Semaphore>,
+    flights: Arc<Flights>,
     metrics: ScrapeMetrics,
     board: Board,
     clock: Clock,
@@ -90,8 +97,9 @@ pub fn build(
         clients: TlsClients::new(config.ca_bundle.as_deref())?,
         slots: Slots::new(config.concurrency, config.concurrency_per_node),
         budget: Budget::new(config.held_limit, metrics.held.clone()),
-        requests: Semaphore::new(config.requests),
-        flights: Flights::default(),
+        requests: Semaphore::new(config.requests.min(Semaphore::MAX_PERMITS)),
+        checks: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
+        flights: Arc::default(),
         metrics,
         board: Board::default(),
         clock: clock.clone(),
@@ -106,7 +114,7 @@ pub fn build(
 ///
 /// # Errors
 /// When settings cannot be used.
-pub async fn check(config: &PodmetricsConfig, kube: &kube::Config) -> anyhow::Result<Vec<Result<String, String>>> {
+pub async fn probe(config: &PodmetricsConfig, kube: &kube::Config) -> anyhow::Result<Vec<Result<String, String>>> {
     TlsClients::new(config.ca_bundle.as_deref())?;
     let selector = config.rules.selector();
     let namespaces: Vec<Option<String>> =

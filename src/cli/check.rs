@@ -30,7 +30,7 @@ pub(super) async fn check(args: ServeArgs) -> Result<(), Failure> {
     }
     if let Some(podmetrics) = &config.podmetrics {
         let kube = k8s::config(config.kubeconfig.as_deref()).await.map_err(Failure::usage)?;
-        failed += report(podmetrics::check(podmetrics, &kube).await.map_err(Failure::Usage)?);
+        failed += report(podmetrics::probe(podmetrics, &kube).await.map_err(Failure::Usage)?);
     }
     match failed {
         0 => Ok(()),

@@ -1,4 +1,4 @@
-//! The last answer of each job, for the status page.
+//! The last answer of each job: for the status page, and for how long the next one will take to send.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +21,8 @@ pub(super) struct LastAnswer {
     pub(super) targets: usize,
     pub(super) up: usize,
     pub(super) samples: u64,
+    /// Held for it, which is about what was sent.
+    pub(super) bytes: usize,
     /// The first targets that are down: labels, reason, what happened.
     pub(super) failures: Vec<(String, &'static str, String)>,
 }
@@ -37,7 +39,15 @@ impl Board {
             let labels: Vec<&str> = page.labels_of(target).iter().map(|(_, value)| value.as_str()).collect();
             (labels.join(" "), failure.reason.as_str(), failure.detail.clone())
         });
-        let answer = LastAnswer { at, took, targets, up: targets - down, samples: page.samples(), failures: failures.collect() };
+        let answer = LastAnswer {
+            at,
+            took,
+            targets,
+            up: targets - down,
+            samples: page.samples(),
+            bytes: page.held_bytes(),
+            failures: failures.collect(),
+        };
         let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.len() >= MOST_JOBS && !jobs.contains_key(job) {
             // The one that nobody has asked for the longest.
@@ -49,5 +59,9 @@ impl Board {
 
     pub(super) fn last(&self, job: &str) -> Option<LastAnswer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
+    }
+    /// Of the last answer; 0 if there was none.
+    pub(super) fn bytes(&self, job: &str) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(job).map_or(0, |answer| answer.bytes)
     }
 }

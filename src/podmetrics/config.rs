@@ -89,7 +89,8 @@ pub struct PodmetricsSection {
     /// For a request that does not say how much time it has.
     #[serde(default, deserialize_with = "optional_duration")]
     pub timeout: Option<Duration>,
-    /// What is left of the time that a request says for sending the answer.
+    /// What is left of the time that a request says for sending the answer; and the time that it takes to send what the last answer for the job had, at
+    /// 250 MB a second. At most half of it together.
     #[serde(default, deserialize_with = "optional_duration_or_zero")]
     pub timeout_margin: Option<Duration>,
     /// How old an answer may be that is given again.
@@ -114,9 +115,9 @@ pub struct LimitsSection {
     pub body: Option<usize>,
     /// Samples of an answer.
     pub samples: Option<usize>,
-    /// Labels of a sample.
     /// Families of an answer.
     pub families: Option<usize>,
+    /// Labels of a sample.
     pub labels: Option<usize>,
     /// Bytes in a name.
     pub name_length: Option<usize>,
@@ -220,17 +221,16 @@ impl PodmetricsSection {
         let defaults = Limits::default();
         let limits = Limits {
             samples: above_zero("limits.samples", self.limits.samples, defaults.samples)?,
-            families: defaults.families,
-            labels: above_zero("limits.labels", self.limits.labels, defaults.labels)?,
             families: above_zero("limits.families", self.limits.families, defaults.families)?,
+            labels: above_zero("limits.labels", self.limits.labels, defaults.labels)?,
             name_bytes: above_zero("limits.name_length", self.limits.name_length, defaults.name_bytes)?,
             value_bytes: above_zero("limits.value_length", self.limits.value_length, defaults.value_bytes)?,
         };
-        let token = self.token.resolve()?;
         let body_limit = above_zero("limits.body", self.limits.body, 16 << 20)?;
         if body_limit > LARGEST_BODY {
             return Err(PodmetricsConfigError::Body);
         }
+        let token = self.token.resolve()?;
         if token.is_some() && self.ca_bundle.is_none() {
             return Err(PodmetricsConfigError::TokenAuthority);
         }
@@ -263,8 +263,8 @@ impl LimitsSection {
         Self {
             body: self.body.or(fallback.body),
             samples: self.samples.or(fallback.samples),
-            labels: self.labels.or(fallback.labels),
             families: self.families.or(fallback.families),
+            labels: self.labels.or(fallback.labels),
             name_length: self.name_length.or(fallback.name_length),
             value_length: self.value_length.or(fallback.value_length),
             targets: self.targets.or(fallback.targets),
@@ -326,10 +326,10 @@ mod tests {
         );
         assert!(resolve(|section| section.concurrency = Some(0)).unwrap_err().contains("podmetrics.concurrency"));
         assert!(resolve(|section| section.limits.body = Some(0)).unwrap_err().contains("limits.body"));
-        assert!(resolve(|section| section.address = Some("80".into())).unwrap_err().contains("podmetrics.address"));
         assert!(resolve(|section| section.limits.families = Some(0)).unwrap_err().contains("limits.families"));
         assert!(resolve(|section| section.limits.body = Some((1 << 30) + 1)).unwrap_err().contains("podmetrics.limits.body"));
         assert_eq!(resolve(|section| section.limits.body = Some(1 << 30)).unwrap().unwrap().body_limit, 1 << 30);
+        assert!(resolve(|section| section.address = Some("80".into())).unwrap_err().contains("podmetrics.address"));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::reason::Reason;
 use super::target::MalformedReason;
 
 /// What can become of a request; a closed set.
-pub(super) const OUTCOMES: [&str; 6] = ["success", "unknown_job", "not_listed", "too_many_targets", "overloaded", "busy"];
+pub(super) const OUTCOMES: [&str; 7] =
+    ["success", "unknown_job", "not_listed", "too_many_targets", "overloaded", "busy", "internal"];
 
 /// Why samples are left out; a closed set.
 pub(super) const LEFT_OUT: [&str; 5] = ["type_conflict", "duplicate", "reserved_name", "timestamp", "repeated"];
@@ -43,14 +44,25 @@ impl ScrapeMetrics {
             Histogram::with_opts(HistogramOpts::new(name(metric), help).buckets(buckets))
         };
         let metrics = Self {
-            requests: vector("requests_total", "Requests for the metrics of a job by outcome.", "outcome")?,
+            requests: vector(
+                "requests_total",
+                "Requests for the metrics of a job by outcome; `internal` is a bug of the exporter.",
+                "outcome",
+            )?,
             request_duration: seconds("request_duration_seconds", "From a request to its merged answer, sending not included.")?,
             shared: counter("shared_requests_total", "Requests that were answered by the scrapes of another.")?,
-            scrapes: counter("scrapes_total", "Scrapes of pods, those that failed included.")?,
-            errors: vector("scrape_errors_total", "Scrapes that failed by reason.", "reason")?,
+            scrapes: counter(
+                "scrapes_total",
+                "Scrapes of pods that were begun, those that failed included; not pods that were not even connected to.",
+            )?,
+            errors: vector(
+                "scrape_errors_total",
+                "Targets that were down by reason, those included that were not even connected to.",
+                "reason",
+            )?,
             scrape_duration: seconds(
                 "scrape_duration_seconds",
-                "How long scrapes of pods took, waiting for their turn not included.",
+                "How long scrapes of pods took from connecting to the last byte.",
             )?,
             in_progress: IntGauge::new(name("scrapes_in_progress"), "Scrapes of pods that are running.")?,
             samples: counter("samples_total", "Samples in the answers of pods.")?,

@@ -1,18 +1,21 @@
 //! Scrapes at once: so many overall, and so many per node.
 //!
 //! A scrape that would keep its slot until the others' time is over gives it up and goes on without: so pods that hang hold up nobody, and as long
-//! as pods answer, the limits are kept.
+//! as pods answer, the limits are kept. How many go on without is limited too, since each has a connection.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
 /// The least that a scrape may keep its slot, however many wait; and how often it is looked at who does.
 const SHORTEST_TURN: Duration = Duration::from_millis(50);
+
+/// Scrapes that are open at most, for each that may have a slot: those that gave theirs up keep a connection until they end.
+const OPEN_PER_SLOT: usize = 16;
 
 /// A limit, and who waits for it.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ impl Drop for Waiting<'_> {
 
 impl Lane {
     fn new(size: usize) -> Self {
+        let size = size.min(Semaphore::MAX_PERMITS);
         Self { permits: Arc::new(Semaphore::new(size)), size, waiting: AtomicUsize::new(0) }
     }
 
@@ -54,6 +58,8 @@ impl Lane {
 #[derive(Debug)]
 pub(super) struct Slots {
     all: Lane,
+    /// Scrapes with a slot, and those that gave theirs up.
+    open: Semaphore,
     per_node: usize,
     nodes: Mutex<HashMap<Arc<str>, Arc<Lane>>>,
 }
@@ -66,6 +72,9 @@ pub(super) struct Turn<'a> {
     node: Option<Arc<Lane>>,
     _permits: [Option<OwnedSemaphorePermit>; 2],
 }
+
+/// The right to have a connection, until it is dropped.
+pub(super) struct Open<'a>(#[expect(dead_code, reason = "it is held, and dropped at the end")] Option<SemaphorePermit<'a>>);
 
 impl Turn<'_> {
     /// Ends when the slot has been kept for longer than is fair to those who wait by then.
@@ -83,18 +92,22 @@ impl Turn<'_> {
 
 impl Slots {
     pub(super) fn new(all: usize, per_node: usize) -> Self {
-        Self { all: Lane::new(all), per_node, nodes: Mutex::default() }
+        let open = Semaphore::new(all.saturating_mul(OPEN_PER_SLOT).min(Semaphore::MAX_PERMITS));
+        Self { all: Lane::new(all), open, per_node, nodes: Mutex::default() }
     }
 
-    /// Waits for a slot on `node` and overall, for a scrape that has time until `deadline`.
-    pub(super) async fn take(&self, node: Option<&Arc<str>>, deadline: Instant) -> Turn<'_> {
+    /// Waits for a slot on `node` and overall, for a scrape that has time until `deadline`. The slot may be given up before the scrape ends, what it is
+    /// opened with may not.
+    pub(super) async fn take(&self, node: Option<&Arc<str>>, deadline: Instant) -> (Turn<'_>, Open<'_>) {
         let node = node.map(|node| self.lane(node));
         let of_node = match &node {
             Some(lane) => lane.take().await,
             None => None,
         };
         let of_all = self.all.take().await;
-        Turn { begun: Instant::now(), deadline, all: &self.all, node, _permits: [of_node, of_all] }
+        // Last: who waits for it has a slot, which nobody else could use either.
+        let open = Open(self.open.acquire().await.ok());
+        (Turn { begun: Instant::now(), deadline, all: &self.all, node, _permits: [of_node, of_all] }, open)
     }
 
     fn lane(&self, node: &Arc<str>) -> Arc<Lane> {
@@ -113,7 +126,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use futures::future::join_all;
-    use tokio::time::sleep_until;
+    use tokio::time::{sleep_until, timeout_at};
 
     use super::*;
 
@@ -124,7 +137,7 @@ mod tests {
         let nodes: Vec<Arc<str>> = vec!["a".into(), "b".into(), "c".into()];
         let deadline = Instant::now() + Duration::from_secs(60);
         let scrape = async |node: usize| {
-            let turn = slots.take(Some(&nodes[node]), deadline).await;
+            let (turn, _open) = slots.take(Some(&nodes[node]), deadline).await;
             peak.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
             sleep(Duration::from_millis(100)).await;
             running.fetch_sub(1, Ordering::Relaxed);
@@ -140,10 +153,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_that_hang_hold_up_nobody() {
-        let slots = Slots::new(10, 100);
+        let slots = Slots::new(20, 100);
         let deadline = Instant::now() + Duration::from_secs(10);
         let scrape = async |at: usize| {
-            let turn = slots.take(None, deadline).await;
+            let (turn, _open) = slots.take(None, deadline).await;
             let hangs = at < 300;
             if hangs {
                 turn.over().await;
@@ -156,5 +169,25 @@ mod tests {
         };
         let done = join_all((0..1000).map(scrape)).await;
         assert_eq!(done.iter().filter(|healthy| **healthy).count(), 700);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_gave_up_their_slots_are_limited_too() {
+        let slots = Slots::new(2, 100);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let (open, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let scrape = async |_| {
+            let Ok((turn, _open)) = timeout_at(deadline, slots.take(None, deadline)).await else { return false };
+            peak.fetch_max(open.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let _ = timeout_at(deadline, turn.over()).await;
+            drop(turn);
+            sleep_until(deadline).await;
+            open.fetch_sub(1, Ordering::Relaxed);
+            true
+        };
+        let opened = join_all((0..100).map(scrape)).await;
+        assert_eq!((peak.load(Ordering::Relaxed), Instant::now()), (2 * OPEN_PER_SLOT, deadline));
+        assert!(opened.iter().filter(|opened| **opened).count() >= 2 * OPEN_PER_SLOT);
+        let (_turn, _open) = slots.take(None, deadline).await;
     }
 }
