@@ -131,3 +131,17 @@ async fn an_answer_that_is_too_old_is_not_given_again() {
     // What is too old is not held either.
     exporter.until_metric(&ours("held_bytes"), 0.0).await;
 }
+
+/// What is kept for later makes room for what is asked for now.
+#[tokio::test]
+async fn answers_that_are_kept_take_no_room_from_others() {
+    let text: String = (0..2_000).map(|line| format!("lines{{n=\"{line}\"}} 1\n")).collect();
+    let (world, pod) = World::with_pod(Behaviour::text(text)).await;
+    world.api.apply_pod(&spec("b", &pod).label(&key("job-name"), "shop"));
+    let exporter = world.exporter(&["--podmetrics-max-age=1h", "--podmetrics-held-limit=60KB"]).await;
+    assert_eq!(ask(&exporter, JOB).await.healthy(), ["a"]);
+    assert!(metric(&exporter, &ours("held_bytes")).await > 30_000.0, "both together are not too much");
+    assert_eq!(ask(&exporter, "shop").await.healthy(), ["b"]);
+    assert_eq!(ask(&exporter, JOB).await.healthy(), ["a"]);
+    assert_eq!(metric(&exporter, &ours("requests_total{outcome=\"overloaded\"}")).await, 0.0);
+}
