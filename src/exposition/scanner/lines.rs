@@ -208,6 +208,10 @@ fn check_exemplar(text: &[u8], utf8: bool) -> Read<Layout> {
     if scanner.read_labels(0, &mut layout)?.is_some() {
         return Err("an exemplar has a name");
     }
+    // Neither of which Prometheus 2 reads.
+    if layout.loose {
+        return Err("a comma follows the last label of an exemplar");
+    }
     if memchr::memchr(0, text).is_some() {
         return Err("an exemplar has a NUL byte");
     }

@@ -191,6 +191,7 @@ fn what_is_no_openmetrics() {
         "a 1 # {b=\"c\"} 1 2 3",
         "a 1 # {\"b\"} 1",
         "a 1 # {b=\"\0\"} 1",
+        "a 1 # {b=\"c\",} 1",
         "# TYPE a untyped",
         "# UNIT a_seconds bytes",
         "# UNIT seconds seconds",
