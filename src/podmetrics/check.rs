@@ -287,9 +287,11 @@ impl<'a> Checker<'a> {
         let format = self.terms.format;
         let kind = |index: usize| body.families()[index].kind;
         let own = self.families.get(name).copied();
-        if let Some(own) = own.filter(|own| is_long(kind(*own), name, format) || kind(*own).suffixes(format).contains(&"")) {
+        let typed = |own: &usize| kind(*own) != Kind::Unknown && kind(*own).suffixes(format).contains(&"");
+        if let Some(own) = own.filter(|own| is_long(kind(*own), name, format) || typed(own)) {
             return Some(own);
         }
+        // A name of its own that nothing is known of, as before a late TYPE, is rather a part of a family that has such.
         SUFFIXES.iter().find_map(|suffix| {
             let stem = name.strip_suffix(suffix.as_bytes())?;
             let candidates = [self.families.get(stem), self.seconds.get(stem)].into_iter().flatten().copied();

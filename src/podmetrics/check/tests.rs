@@ -57,6 +57,9 @@ fn samples_that_a_later_type_does_not_allow_stay_apart() {
     let kinds: Vec<(Kind, u32)> = families.map(|family| (family.kind, family.samples)).collect();
     assert_eq!(kinds, [(Kind::Unknown, 1), (Kind::Histogram, 2)]);
     assert_eq!(body.duplicates, 1);
+    // Those that follow are of it, though others of their name came before.
+    let body = checked("h_sum{x=\"1\"} 1\n# TYPE h histogram\nh_sum 2\n").unwrap();
+    assert_eq!(body.families().iter().map(|family| family.samples).collect::<Vec<_>>(), [1, 1]);
     let body = checked("s{x=\"1\"} 1\ns{x=\"2\"} 1\n# TYPE s summary\ns_sum{x=\"1\"} 2\n").unwrap();
     assert!(body.families().len() == 1 && body.families()[0].traits.any(Traits::SCATTERED));
 }
