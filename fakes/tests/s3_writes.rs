@@ -23,7 +23,7 @@ async fn started(max_retries: usize) -> (S3Memory, AmazonS3) {
         .with_bucket_name("bucket")
         .with_access_key_id(server.access_key_id())
         .with_secret_access_key(server.secret_access_key())
-        .with_client_options(ClientOptions::new().with_allow_http(true).with_timeout(Duration::from_secs(1)))
+        .with_client_options(ClientOptions::new().with_allow_http(true).with_timeout(Duration::from_secs(4)))
         .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
         .with_retry(RetryConfig { max_retries, backoff, ..RetryConfig::default() })
         .build()
