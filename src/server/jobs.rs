@@ -54,7 +54,7 @@ pub(super) async fn only(State(shared): State<Shared>, RawQuery(query): RawQuery
 pub(super) async fn by_path(State(shared): State<Shared>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = percent_decode_str(uri.path()).decode_utf8_lossy();
     match path.strip_prefix("/metrics?").and_then(|query| named(Some(query))) {
-        Some(job) if method == Method::GET => answer(&shared, job, headers).await,
+        Some(job) if method == Method::GET || method == Method::HEAD => answer(&shared, job, headers).await,
         _ => unknown(),
     }
 }

@@ -42,7 +42,7 @@ fn misdeeds() -> Vec<(&'static str, Behaviour, &'static str)> {
         ("broken-gzip", Behaviour::BrokenGzip, "encoding"),
         ("cut-gzip", Behaviour::CutGzip(lines()), "encoding"),
         ("brotli", bad("a 1\n").with_header("Content-Encoding", "br"), "encoding"),
-        ("gzip-bomb", Behaviour::GzipBomb { unpacked: 256 << 20 }, "body_size"),
+        ("gzip-bomb", Behaviour::GzipBomb { unpacked: 64 << 20 }, "body_size"),
         ("endless", Behaviour::Endless, "body_size"),
         ("huge", Behaviour::DeclaredLength(1 << 40), "body_size"),
         ("hexadecimal", bad("a 0x1f\n"), "syntax"),
@@ -54,25 +54,35 @@ fn misdeeds() -> Vec<(&'static str, Behaviour, &'static str)> {
     ]
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_misdeed_makes_one_pod_down_and_no_other() {
     let world = World::start().await;
     let mut pods = Vec::new();
-    for (name, behaviour, _) in misdeeds() {
+    let apply = |name: &str, pod: &Pod, seconds: &str| {
+        world.api.apply_pod(&spec(name, pod).label(&key("scrape-timeout-seconds"), seconds));
+    };
+    for (name, behaviour, reason) in misdeeds() {
         let pod = Pod::start(behaviour).await;
-        world.api.apply_pod(&spec(name, &pod).label(&key("scrape-timeout-seconds"), "2"));
+        // Only who shall be too late is in a hurry.
+        apply(name, &pod, if reason == "timeout" { "1" } else { "25" });
         pods.push(pod);
     }
     let refusing = world.healthy("refusing").await;
     refusing.stop().await;
-    let _good = world.pod("z-good", Behaviour::Serve(lines())).await;
-    let _empty = world.pod("z-empty", Behaviour::text("")).await;
     let slow = Behaviour::Trickle { body: lines(), chunk: 5_000, every: Duration::from_millis(50) };
-    let _slow = world.pod("z-slow", slow.after(Duration::from_millis(200))).await;
-    let _packed = world.pod("z-packed", Behaviour::Chunked(lines()).gzip()).await;
+    for (name, behaviour) in [
+        ("z-good", Behaviour::Serve(lines())),
+        ("z-empty", Behaviour::text("")),
+        ("z-slow", slow.after(Duration::from_millis(200))),
+        ("z-packed", Behaviour::Chunked(lines()).gzip()),
+    ] {
+        let pod = Pod::start(behaviour).await;
+        apply(name, &pod, "25");
+        pods.push(pod);
+    }
     let exporter = world.exporter(&["--podmetrics-body-limit=1MiB"]).await;
     let (answer, took) = timed(ask(&exporter, JOB)).await;
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
 
     let expected: Vec<(&str, &str)> =
         misdeeds().iter().map(|(name, _, reason)| (*name, *reason)).chain([("refusing", "connect")]).collect();
@@ -134,33 +144,24 @@ async fn time_is_what_the_pod_and_the_request_leave() {
     let trickle = Behaviour::Trickle { body: lines(), chunk: 1, every: Duration::from_millis(10) };
     let (world, pod) = World::with_pod(trickle).await;
     let exporter = world.exporter(&[]).await;
-    let time = async |label: &str, header: &str| {
+    let time = async |label: &str, header: &'static str, expected: std::ops::Range<f64>| {
         world.api.apply_pod(&spec("a", &pod).label(&key("scrape-timeout-seconds"), label));
-        let headers = [(TIMEOUT, header)];
-        let mut answer = None;
-        // Until the label is known.
-        for _ in 0..50 {
-            let (now, took) = timed(get(exporter.address, &path_of(JOB), &headers)).await;
-            let told: f64 = pod.requests().last().unwrap().header(TIMEOUT).parse().unwrap();
-            answer = Some((now.well(), took, told));
-            // What is told is the time itself, or what the request leaves of it.
-            let known: f64 = label.parse().unwrap();
-            if told <= known && (told > 0.4 || known < 0.4) {
-                break;
-            }
-        }
-        answer.unwrap()
+        let asked = async |exporter: &Exporter| {
+            let (answer, took) = timed(get(exporter.address, &path_of(JOB), &[(TIMEOUT, header)])).await;
+            let told: f64 = pod.requests().last()?.header(TIMEOUT).parse().unwrap();
+            expected.contains(&told).then_some((answer.well(), took))
+        };
+        exporter.until("the label is known, and the pod is told its time", asked).await
     };
-    let (answer, took, told) = time("0.3", "10").await;
+    let (answer, took) = time("0.6", "10", 0.5..0.600_001).await;
     assert_eq!(answer.reason("a").as_deref(), Some("timeout"));
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
-    assert!(told <= 0.3 && told > 0.1, "{told}");
-    let (answer, took, told) = time("10", "1").await;
+    assert!(took >= Duration::from_millis(590) && took < Duration::from_secs(5), "{took:?}");
+    // Half of a short time is left for sending the answer.
+    let (answer, took) = time("10", "0.8", 0.2..0.400_001).await;
     assert_eq!(answer.reason("a").as_deref(), Some("timeout"));
-    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(5), "{took:?}");
-    assert!(told <= 0.5 && told > 0.1, "{told}");
+    assert!(took >= Duration::from_millis(390) && took < Duration::from_millis(800), "{took:?}");
     let down = answer.value("scrape_duration_seconds", "a").unwrap();
-    assert!((0.3..5.0).contains(&down), "{down}");
+    assert!((0.2..0.8).contains(&down), "{down}");
 }
 
 async fn with_thirty_percent_hanging(environment: &[(&str, &str)]) {
@@ -170,15 +171,20 @@ async fn with_thirty_percent_hanging(environment: &[(&str, &str)]) {
     let mut command = world.command(&["--podmetrics-allow-cidr=127.0.0.0/8"]);
     command.envs(environment.iter().copied());
     let exporter = world.exporter_of(command).await;
-    let (answer, took) = timed(get(exporter.address, &path_of(JOB), &[(TIMEOUT, "3")])).await;
-    let answer = answer.well();
-    assert!(took < Duration::from_secs(3), "{took:?}");
-    assert_eq!(answer.targets().len(), 200);
-    let down: Vec<String> = answer.targets().into_iter().filter_map(|(name, up)| (!up).then_some(name)).collect();
-    assert_eq!((answer.healthy().len(), down.len()), (140, 60), "{down:?}");
-    assert!(down.iter().all(|name| answer.reason(name).as_deref() == Some("timeout")));
-    let scraped = answer.samples("scrape_samples_scraped");
-    assert!(scraped.iter().all(|sample| sample.value == if down.contains(&sample.labels["instance"]) { "0" } else { "50" }));
+    // A machine that has other things to do may miss the time, but not again and again.
+    for attempt in 1.. {
+        let (answer, took) = timed(get(exporter.address, &path_of(JOB), &[(TIMEOUT, "3")])).await;
+        let answer = answer.well();
+        assert_eq!(answer.targets().len(), 200);
+        let down: Vec<String> = answer.targets().into_iter().filter_map(|(name, up)| (!up).then_some(name)).collect();
+        assert!(down.iter().all(|name| answer.reason(name).as_deref() == Some("timeout")));
+        let scraped = answer.samples("scrape_samples_scraped");
+        assert!(scraped.iter().all(|sample| sample.value == if down.contains(&sample.labels["instance"]) { "0" } else { "50" }));
+        if took < Duration::from_secs(3) && down.len() == 60 {
+            return;
+        }
+        assert!(attempt < 5, "{took:?}, and these are down: {down:?}");
+    }
 }
 
 #[tokio::test]
