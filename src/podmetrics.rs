@@ -1,6 +1,6 @@
 //! `podmetrics`: on request, the metrics of all pods of a job as one valid exposition.
 //!
-//! A watch keeps an [`index`] of the pods that carry the labels ([`discover`], [`target`]). A request scrapes the pods of a job side by side ([`gather`],
+//! A watch keeps an [`index`] of the pods that carry the labels ([`discover`](mod@discover), [`target`]). A request scrapes the pods of a job side by side ([`gather`],
 //! [`scrape`]), as far as their addresses may be asked ([`guard`]) and within limits ([`slots`], [`budget`]). Each answer is checked as a whole
 //! ([`check`]), what is good is merged ([`merge`]), and the result is written piece by piece ([`render`]).
 
@@ -49,6 +49,7 @@ use self::metrics::{PodsCollector, ScrapeMetrics};
 use self::scrape::TlsClients;
 use self::slots::Slots;
 use self::target::Pod;
+use self::token::Token;
 use crate::exposition::Answer;
 use crate::k8s::{PodScope, WatchMetrics, check_pods};
 use crate::parts::Parts;
@@ -124,9 +125,13 @@ pub async fn probe(config: &PodmetricsConfig, kube: &kube::Config) -> anyhow::Re
         let place = namespace.as_deref().map_or("all namespaces".to_owned(), |name| format!("namespace {name}"));
         let scope = PodScope { namespace, selector: selector.clone() };
         lines.push(match check_pods(kube.clone(), &scope).await {
-            Ok(()) => Ok(format!("Kubernetes: pods with the label {selector} in {place} can be listed")),
+            Ok(true) => Ok(format!("Kubernetes: pods with the label {selector} in {place} can be listed")),
+            Ok(false) => Ok(format!("Kubernetes: pods in {place} can be listed, but none has the label {selector}")),
             Err(error) => Err(format!("Kubernetes: cannot list pods in {place}: {error:#}")),
         });
+    }
+    if let Some(token) = &config.token {
+        lines.push(Token::read(token).await.state().map(|()| "the token for pods".to_owned()).map_err(ToOwned::to_owned));
     }
     Ok(lines)
 }

@@ -14,6 +14,7 @@ use crate::config::{LogSection, Settings};
 use crate::export::{Endpoints, ExportSection};
 use crate::inventory::InventorySection;
 use crate::podmetrics::PodmetricsSection;
+use crate::podmetrics::guard::parse_range;
 use crate::time::{parse_duration, parse_duration_or_zero};
 
 /// A variable that cannot be read.
@@ -105,11 +106,7 @@ impl<'a> Environment<'a> {
     /// `CACHE_UPDATE_INTERVAL` is known and means nothing: a watch has taken the place of the polling that it was about.
     fn podmetrics(&self) -> Result<PodmetricsSection, VariableError> {
         let list = |text: &str| text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-        let ranges = |text: &str| {
-            let range =
-                |range: &str| range.trim().parse().map_err(|_| format!("`{}` is no range such as 10.0.0.0/8", range.trim()));
-            text.split(',').map(range).collect()
-        };
+        let ranges = |text: &str| text.split(',').map(parse_range).collect();
         Ok(PodmetricsSection {
             enabled: self.parsed("S3EXPORTER_PODMETRICS", parse_bool)?,
             address: self.text("S3EXPORTER_PODMETRICS_ADDRESS"),

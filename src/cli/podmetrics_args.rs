@@ -7,6 +7,7 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::go_flags::parse_bool;
+use crate::podmetrics::guard::parse_range;
 use crate::podmetrics::target::IpFamily;
 use crate::podmetrics::{LabelStyle, LimitsSection, PodmetricsSection, TokenSection};
 use crate::size::parse_bytes;
@@ -38,7 +39,7 @@ pub(super) struct PodmetricsArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse_bool)]
     honor_labels: Option<bool>,
     /// Addresses that may be scraped although they are loopback, link-local or the like; repeat it [env: S3EXPORTER_PODMETRICS_ALLOW_CIDR].
-    #[arg(long, value_name = "RANGE", value_delimiter = ',')]
+    #[arg(long, value_name = "RANGE", value_delimiter = ',', value_parser = parse_range)]
     podmetrics_allow_cidr: Vec<IpNet>,
     /// Scrape pods with their node's network too.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse_bool)]

@@ -127,17 +127,15 @@ pub fn watch_pods<F: Feed<PodObject> + 'static>(
     Ok(async move { watch.run(api, Some(&scope.selector), index).await })
 }
 
-/// Lists one pod of `scope`, to see whether it works.
+/// Lists one pod of `scope`, to see whether it works, and whether there is one.
 ///
 /// # Errors
 /// What the API or the way to it said.
-pub async fn check_pods(config: Config, scope: &PodScope) -> anyhow::Result<()> {
+pub async fn check_pods(config: Config, scope: &PodScope) -> anyhow::Result<bool> {
     let api = scope.api(client(config, || {})?);
     let one = ListParams::default().labels(&scope.selector).limit(1);
-    tokio::time::timeout(Duration::from_secs(30), api.list(&one))
-        .await
-        .map_err(|_| anyhow::anyhow!("no answer within 30 s"))??;
-    Ok(())
+    let listed = tokio::time::timeout(Duration::from_secs(30), api.list(&one)).await;
+    Ok(!listed.map_err(|_| anyhow::anyhow!("no answer within 30 s"))??.items.is_empty())
 }
 
 /// A pod as the API writes it. What has no field here is skipped without being read into memory.

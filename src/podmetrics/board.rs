@@ -1,7 +1,7 @@
 //! The last answer of each job: for the status page, and for how long the next one will take to send.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,9 +27,16 @@ pub(super) struct LastAnswer {
     pub(super) failures: Vec<(String, &'static str, String)>,
 }
 
-/// What is remembered.
+/// What is remembered: answers, and refusals that no answer has followed.
 #[derive(Debug, Default)]
-pub(super) struct Board(Mutex<BTreeMap<String, LastAnswer>>);
+pub(super) struct Board {
+    answers: Mutex<BTreeMap<String, LastAnswer>>,
+    refusals: Mutex<BTreeMap<String, (Timestamp, String)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Board {
     pub(super) fn answered(&self, job: &str, page: &Page, took: Duration, at: Timestamp) {
@@ -48,7 +55,8 @@ impl Board {
             bytes: page.held_bytes(),
             failures: failures.collect(),
         };
-        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lock(&self.refusals).remove(job);
+        let mut jobs = lock(&self.answers);
         if jobs.len() >= MOST_JOBS && !jobs.contains_key(job) {
             // The one that nobody has asked for the longest.
             let oldest = jobs.iter().min_by_key(|(_, answer)| answer.at).map(|(name, _)| name.clone());
@@ -57,11 +65,24 @@ impl Board {
         jobs.insert(job.to_owned(), answer);
     }
 
-    pub(super) fn last(&self, job: &str) -> Option<LastAnswer> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
+    pub(super) fn refused(&self, job: &str, text: String, at: Timestamp) {
+        let mut refusals = lock(&self.refusals);
+        if refusals.len() < MOST_JOBS || refusals.contains_key(job) {
+            refusals.insert(job.to_owned(), (at, text));
+        }
     }
+
+    /// When and why the last request was refused, if it was.
+    pub(super) fn refusal(&self, job: &str) -> Option<(Timestamp, String)> {
+        lock(&self.refusals).get(job).cloned()
+    }
+
+    pub(super) fn last(&self, job: &str) -> Option<LastAnswer> {
+        lock(&self.answers).get(job).cloned()
+    }
+
     /// Of the last answer; 0 if there was none.
     pub(super) fn bytes(&self, job: &str) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(job).map_or(0, |answer| answer.bytes)
+        lock(&self.answers).get(job).map_or(0, |answer| answer.bytes)
     }
 }

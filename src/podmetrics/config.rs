@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::check::Limits;
-use super::guard::Guard;
-use super::target::{DEFAULT_PREFIX, IpFamily, PrefixError, Rules};
+use super::guard::{Guard, optional_ranges};
+use super::target::{DEFAULT_PREFIX, IpFamily, Rules};
 use crate::size::optional_bytes;
 use crate::time::{optional_duration, optional_duration_or_zero};
 
@@ -24,7 +24,10 @@ const LARGEST_BODY: usize = 1 << 30;
 pub enum PodmetricsConfigError {
     /// What labels begin with.
     #[error("podmetrics.label_prefix: {0}")]
-    Prefix(#[from] PrefixError),
+    Prefix(String),
+    /// A namespace that cannot be.
+    #[error("podmetrics.namespaces: `{0}` is no name of a namespace")]
+    Namespace(String),
     /// A number that must be above zero.
     #[error("podmetrics.{0} must be above zero")]
     Zero(&'static str),
@@ -77,6 +80,7 @@ pub struct PodmetricsSection {
     /// Whether labels of samples stand over those that are added.
     pub honor_labels: Option<bool>,
     /// Addresses that may be scraped although they are loopback, link-local or the like.
+    #[serde(default, deserialize_with = "optional_ranges")]
     pub allow_cidr: Option<Vec<IpNet>>,
     /// Whether pods with the node's network are scraped.
     pub allow_host_network: Option<bool>,
@@ -218,6 +222,9 @@ impl PodmetricsSection {
         {
             return Err(PodmetricsConfigError::Address(address.clone()));
         }
+        if let Some(name) = self.namespaces.iter().flatten().find(|name| !is_namespace(name)) {
+            return Err(PodmetricsConfigError::Namespace(name.clone()));
+        }
         let defaults = Limits::default();
         let limits = Limits {
             samples: above_zero("limits.samples", self.limits.samples, defaults.samples)?,
@@ -238,7 +245,8 @@ impl PodmetricsSection {
         Ok(Some(PodmetricsConfig {
             address: self.address,
             namespaces: self.namespaces.unwrap_or_default(),
-            rules: Rules::new(prefix, self.ip_family.unwrap_or_default())?,
+            rules: Rules::new(prefix, self.ip_family.unwrap_or_default())
+                .map_err(|error| PodmetricsConfigError::Prefix(error.to_string()))?,
             label_style: self.label_style.unwrap_or_default(),
             honor_labels: self.honor_labels.unwrap_or(false),
             guard: Guard::new(self.allow_cidr.unwrap_or_default(), self.allow_host_network.unwrap_or(false)),
@@ -295,6 +303,12 @@ fn is_api_token(file: &Path) -> bool {
     [file, &real].iter().any(|path| path.starts_with(API_TOKENS) || path.starts_with(run))
 }
 
+/// True for a DNS label (RFC 1123), which names of namespaces are.
+fn is_namespace(name: &str) -> bool {
+    let legal = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    (1..=63).contains(&name.len()) && legal && !name.starts_with('-') && !name.ends_with('-')
+}
+
 fn above_zero(name: &'static str, value: Option<usize>, default: usize) -> Result<usize, PodmetricsConfigError> {
     match value.unwrap_or(default) {
         0 => Err(PodmetricsConfigError::Zero(name)),
@@ -324,6 +338,7 @@ mod tests {
         assert!(
             resolve(|section| section.label_prefix = Some("no slash".into())).unwrap_err().contains("podmetrics.label_prefix")
         );
+        assert!(resolve(|section| section.namespaces = Some(vec!["Foo_Bar".into()])).unwrap_err().contains("Foo_Bar"));
         assert!(resolve(|section| section.concurrency = Some(0)).unwrap_err().contains("podmetrics.concurrency"));
         assert!(resolve(|section| section.limits.body = Some(0)).unwrap_err().contains("limits.body"));
         assert!(resolve(|section| section.limits.families = Some(0)).unwrap_err().contains("limits.families"));

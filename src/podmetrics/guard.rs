@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use serde::{Deserialize as _, Deserializer, de};
 
 /// Addresses that are not link-local and yet tell a machine about itself, credentials included, or that deserve the clearer word.
 const METADATA: [IpAddr; 9] = [
@@ -56,6 +57,29 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Reads a range such as `10.0.0.0/8`, or a single address.
+///
+/// # Errors
+/// Says what was expected.
+pub fn parse_range(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let range = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let range: IpNet = range.map_err(|_| format!("`{text}` is no range of addresses such as 10.0.0.0/8"))?;
+    // Who writes such a thing may mean less.
+    if range.addr() == range.network() {
+        Ok(range)
+    } else {
+        Err(format!("`{text}` is more than its address says; write {}", range.trunc()))
+    }
+}
+
+/// For serde: an optional list of ranges in the form of [`parse_range`].
+pub fn optional_ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpNet>>, D::Error> {
+    let ranges = Option::<Vec<String>>::deserialize(deserializer)?;
+    let parse = |ranges: Vec<String>| ranges.iter().map(|range| parse_range(range)).collect::<Result<_, _>>();
+    ranges.map(parse).transpose().map_err(de::Error::custom)
+}
 
 /// The rule of this program.
 #[derive(Debug, Clone, Default)]
@@ -222,5 +246,15 @@ mod tests {
         let guard = Guard::new(Vec::new(), true);
         assert_eq!(guard.check("10.0.0.1".parse().unwrap(), true), Ok(()));
         assert_eq!(guard.check("127.0.0.1".parse().unwrap(), true), Err(Refused::Loopback));
+    }
+
+    #[test]
+    fn ranges_say_what_they_mean() {
+        for (text, range) in [("10.0.0.0/8", "10.0.0.0/8"), (" 10.1.2.3 ", "10.1.2.3/32"), ("fd00::/8", "fd00::/8")] {
+            assert_eq!(parse_range(text).unwrap().to_string(), range);
+        }
+        for text in ["10.0.0.0/33", "10.0.0.5/8", "x", ""] {
+            assert!(parse_range(text).is_err(), "{text} was taken");
+        }
     }
 }

@@ -34,9 +34,23 @@ impl Refusal {
         }
     }
 
-    /// The answer in place of the one that was asked for.
-    pub(super) fn response(&self, service: &Service) -> Response {
-        let later = |text: String| (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], text).into_response();
+    /// The answer in place of the one that was asked for, and its words.
+    pub(super) fn response(&self, service: &Service) -> (Response, String) {
+        let text = self.text(service);
+        let status = match self {
+            Self::UnknownJob(_) => StatusCode::NOT_FOUND,
+            Self::TooManyTargets(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotListed | Self::Overloaded | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut response = (status, format!("{text}\n")).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+        }
+        (response, text)
+    }
+
+    fn text(&self, service: &Service) -> String {
         let config = &service.config;
         match self {
             Self::UnknownJob(job) => {
@@ -50,26 +64,22 @@ impl Refusal {
                 } else {
                     format!("known jobs: {}", told.join(", "))
                 };
-                (StatusCode::NOT_FOUND, format!("no pod belongs to the job `{}`; {known}\n", job.escape_debug())).into_response()
+                format!("no pod belongs to the job `{}`; {known}", job.escape_debug())
             }
-            Self::NotListed => later("the pods have not been listed yet; see /readyz\n".to_owned()),
+            Self::NotListed => "the pods have not been listed yet; see /readyz".to_owned(),
             Self::TooManyTargets(targets) => {
                 let limit = config.targets_limit;
-                let text = format!("the job has {targets} targets, more than the limit of {limit} (podmetrics.limits.targets)\n");
-                (StatusCode::UNPROCESSABLE_ENTITY, text).into_response()
+                format!("the job has {targets} targets, more than the limit of {limit} (podmetrics.limits.targets)")
             }
             Self::Overloaded => {
                 let limit = humanize(config.held_limit as u64);
-                later(format!("the answers of pods take more than {limit} at once (podmetrics.limits.held)\n"))
+                format!("the answers of pods take more than {limit} at once (podmetrics.limits.held)")
             }
             Self::Busy => {
                 let limit = config.requests;
-                later(format!("{limit} other requests are being worked on (podmetrics.requests), and none ended in time\n"))
+                format!("as many requests are being worked on as may be, {limit} (podmetrics.requests), and none ended in time")
             }
-            Self::Internal => {
-                let text = "the exporter failed at this request, which is a bug of its own; its log says where\n";
-                (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
-            }
+            Self::Internal => "the exporter failed at this request, which is a bug of its own; its log says where".to_owned(),
         }
     }
 }

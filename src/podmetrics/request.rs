@@ -34,7 +34,15 @@ pub(super) async fn respond(service: Arc<Service>, request: JobRequest) -> Respo
     service.metrics.requests.with_label_values(&[outcome]).inc();
     match result {
         Ok(page) => send(&page, request.gzip),
-        Err(refusal) => refusal.response(&service),
+        Err(refusal) => {
+            let (response, text) = refusal.response(&service);
+            // Anybody can ask for what does not exist.
+            if !matches!(refusal, Refusal::UnknownJob(_)) {
+                tracing::warn!(job = request.job, outcome, error = text, "a request for a job was refused");
+                service.board.refused(&request.job, text, service.clock.now());
+            }
+            response
+        }
     }
 }
 

@@ -46,7 +46,9 @@ pub(super) fn section(service: &Service, now: Timestamp) -> Markup {
             Some(at) => p.dim { "The Kubernetes API answered " (ago(at, now)) " ago." },
             None => p.bad { "The Kubernetes API has not answered yet." },
         }
-        @if jobs.is_empty() {
+        @if !service.discovery.synced() {
+            p { "The pods have not been listed yet; the log says why if it takes long." }
+        } @else if jobs.is_empty() {
             p { "No pod has the label " code { (service.config.rules.selector()) } "." }
         } @else {
             table {
@@ -59,7 +61,9 @@ pub(super) fn section(service: &Service, now: Timestamp) -> Markup {
                             td.n { (counts.scrapable) }
                             td.n { (counts.waiting) }
                             td.n.bad[counts.all_malformed() > 0] { (counts.all_malformed()) }
-                            @if let Some(last) = last {
+                            @if let Some((at, why)) = service.board.refusal(name) {
+                                td.bad colspan="3" { "refused " (ago(at, now)) " ago: " (why) }
+                            } @else if let Some(last) = last {
                                 td { (ago(last.at, now)) " ago, in " (humanize(last.took)) }
                                 td.n.bad[last.up < last.targets] { (last.up) " of " (last.targets) }
                                 td.n { (last.samples) }

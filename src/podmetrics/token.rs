@@ -40,6 +40,11 @@ impl Token {
         Self { config: config.clone(), header }
     }
 
+    /// Whether it can be sent.
+    pub(super) fn state(&self) -> Result<(), &str> {
+        self.header.as_ref().map(|_| ()).map_err(String::as_str)
+    }
+
     /// What is sent to a pod, if anything.
     ///
     /// # Errors

@@ -46,8 +46,14 @@ pub(super) async fn answer(shared: &Shared, job: String, headers: HeaderMap) -> 
 pub(super) async fn only(State(shared): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     match named(query.as_deref()) {
         Some(job) => answer(&shared, job, headers).await,
-        None => (StatusCode::NOT_FOUND, "name a job: /metrics?job=NAME\n").into_response(),
+        None => nothing_but_jobs(),
     }
+}
+
+fn nothing_but_jobs() -> Response {
+    let text =
+        "name a job: /metrics?job=NAME; besides, there are /health, /livez and /readyz, and the rest is at the main address\n";
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 /// `/metrics%3Fjob=NAME`, which Prometheus asks for where `metrics_path` has the query in it; anything else is unknown.
