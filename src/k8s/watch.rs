@@ -3,6 +3,8 @@
 //! [`pods`](super::pods).
 
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -57,19 +59,27 @@ pub trait Feed<K>: Send {
 pub(super) struct Watch {
     meter: WatchMeter,
     clock: Clock,
+    /// Whether the last thing that was heard is a failure.
+    failing: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
 impl Watch {
     /// The watch that is called `resource` in metrics and log lines.
     pub(super) fn new(resource: &str, metrics: &WatchMetrics, clock: Clock, stop: CancellationToken) -> Self {
-        Self { meter: metrics.meter(resource), clock, stop }
+        Self { meter: metrics.meter(resource), clock, failing: Arc::default(), stop }
     }
 
-    /// A client whose successful answers count as contact.
+    /// A client whose successful answers count as contact, and end a failure for those who read the log.
     pub(super) fn client(&self, config: Config) -> Result<Client, ConnectError> {
         let (last_contact, clock) = (self.meter.last_contact.clone(), self.clock.clone());
-        client(config, move || last_contact.set(clock.unix_seconds()))
+        let (failing, resource) = (Arc::clone(&self.failing), self.meter.resource.clone());
+        client(config, move || {
+            last_contact.set(clock.unix_seconds());
+            if failing.swap(false, Ordering::Relaxed) {
+                tracing::info!(resource, "the Kubernetes API answers again");
+            }
+        })
     }
 
     /// Feeds `index` with the objects of `api` that have the `labels`, until the stop; survives whatever the API does.
@@ -78,7 +88,7 @@ impl Watch {
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         F: Feed<K>,
     {
-        let Self { meter, stop, .. } = self;
+        let Self { meter, failing, stop, .. } = self;
         let mut selection = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
         selection.label_selector = labels.map(str::to_owned);
         let mut events = watcher(api.clone(), selection.clone()).boxed();
@@ -103,6 +113,7 @@ impl Watch {
                         let reason = reason(&error);
                         meter.failed(reason);
                         report(&meter.resource, reason, &error);
+                        failing.store(reason != "expired", Ordering::Relaxed);
                         // `kube` lists again if a watch says so, but not if it cannot begin: it would ask from the same version for ever.
                         if reason == "expired" {
                             events = watcher(api.clone(), selection.clone()).boxed();

@@ -105,6 +105,7 @@ async fn while_the_api_is_away_the_last_known_pods_are_scraped() {
     world.api.resume().await;
     until(&exporter, "the API is back", |answer| answer.healthy() == ["a", "b"]).await;
     assert!(metric(&exporter, CONTACT).await > before);
+    assert!(exporter.log_lines().iter().any(|line| line.contains("answers again")));
 }
 
 /// Waits until so many lists and watches have failed, for whatever reason.
