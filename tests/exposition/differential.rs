@@ -111,7 +111,8 @@ fn wrong(at: usize, case: &(Format, Vec<u8>), scraped: &BTreeMap<String, Scraped
     wrong.iter().map(|wrong| format!("{format:?} {:?}: {wrong}", String::from_utf8_lossy(body))).collect()
 }
 
-#[tokio::test]
+// Pods must answer also while the test computes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_and_the_library_agree() {
     if !has("prometheus") {
         return skip("prometheus_and_the_library_agree", "prometheus");

@@ -47,7 +47,7 @@ pub async fn scrape(bodies: Vec<(String, Format, Vec<u8>)>) -> (RealPrometheus, 
     loop {
         let data = prometheus.ask("targets", &[("state", "active")]).await.unwrap().unwrap();
         let active = data["activeTargets"].as_array().unwrap();
-        if active.len() == pods.len() && active.iter().all(|target| target["health"] != "unknown") {
+        if active.len() == pods.len() && active.iter().all(is_done) {
             let samples = samples(&prometheus).await;
             // Samples can come a moment after the verdict.
             if samples.len() == pods.len() {
@@ -57,6 +57,11 @@ pub async fn scrape(bodies: Vec<(String, Format, Vec<u8>)>) -> (RealPrometheus, 
         assert!(start.elapsed() < PATIENCE, "Prometheus does not scrape");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Whether a target was scraped to the end; on a busy machine, one can come too late.
+fn is_done(target: &Value) -> bool {
+    target["health"] != "unknown" && !target["lastError"].as_str().unwrap().contains("deadline exceeded")
 }
 
 fn verdicts(active: &[Value], mut samples: BTreeMap<String, BTreeMap<Series, String>>) -> BTreeMap<String, Scraped> {
@@ -84,7 +89,8 @@ async fn samples(prometheus: &RealPrometheus) -> BTreeMap<String, BTreeMap<Serie
     out
 }
 
-#[tokio::test]
+// Pods must answer also while the test computes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_takes_every_sample_of_a_merged_answer() {
     if !has("prometheus") {
         return skip("prometheus_takes_every_sample_of_a_merged_answer", "prometheus");
@@ -103,13 +109,18 @@ async fn prometheus_takes_every_sample_of_a_merged_answer() {
             let (sent, got) = (number(&point.value), number(&samples[series]));
             assert!(sent == got || (sent.is_nan() && got.is_nan()), "{series:?} was {point:?} and is {got}");
         }
-        let counted = prometheus.query(&format!("scrape_samples_scraped{{scraped=\"{name}\",job=\"{JOB}\"}}")).await.unwrap();
+        let counted = prometheus
+            .query(&format!("max_over_time(scrape_samples_scraped{{scraped=\"{name}\",job=\"{JOB}\"}}[1m])"))
+            .await
+            .unwrap();
         assert_eq!(counted.unwrap()["result"][0]["value"][1], sent.len().to_string());
     }
     let (_, own) = prometheus.get("metrics", &[]).await.unwrap();
     let own = String::from_utf8(own).unwrap();
-    for trouble in ["duplicate_timestamp", "out_of_order", "out_of_bounds"] {
-        let line = format!("prometheus_target_scrapes_sample_{trouble}_total 0");
-        assert!(own.lines().any(|have| have == line), "{line}");
-    }
+    let troubles = ["duplicate_timestamp", "out_of_order", "out_of_bounds"];
+    let counted = |line: &&str| {
+        troubles.iter().any(|trouble| line.starts_with(&format!("prometheus_target_scrapes_sample_{trouble}_total ")))
+    };
+    let lines: Vec<&str> = own.lines().filter(counted).collect();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.ends_with(" 0")), "{lines:?}");
 }
