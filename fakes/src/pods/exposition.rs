@@ -92,11 +92,12 @@ impl Exposition {
     }
 
     fn sample(&mut self, name: &str, series: usize, bound: &str, value: impl Display) {
-        let command = COMMANDS[series % COMMANDS.len()];
-        let shard = series / COMMANDS.len();
+        // As Go's client has it: labels by name, series by the values of their labels.
+        let shards = SERIES.div_ceil(COMMANDS.len());
+        let (command, shard) = (COMMANDS[series / shards % COMMANDS.len()], series % shards);
         let (before, after) = if bound.is_empty() { ("", "") } else { (",le=\"", "\"") };
         self.line(format_args!(
-            "{name}{{command=\"{command}\",shard=\"{shard:02}\",region=\"eu-north-1\"{before}{bound}{after}}} {value}"
+            "{name}{{command=\"{command}\",region=\"eu-north-1\",shard=\"{shard:02}\"{before}{bound}{after}}} {value}"
         ));
         self.left -= 1;
     }
