@@ -7,16 +7,18 @@ use crate::exposition::Format;
 /// Name of the family that says why a target is down.
 pub(super) const FAILED: &str = "s3exporter_podmetrics_scrape_failed";
 
-/// Names of all families that the answer has of itself.
-pub(super) const NAMES: [&str; 5] = ["up", FAILED, "scrape_duration_seconds", "scrape_samples_scraped", "scrape_body_size_bytes"];
-
 const FAMILIES: [(&str, &str); 5] = [
-    (NAMES[0], "1 if the target answered and its answer could be merged, else 0."),
-    (NAMES[1], "Why the target is down; always 1."),
-    (NAMES[2], "How long the scrape of the target took."),
-    (NAMES[3], "Samples in the answer of the target, those that are left out here included."),
-    (NAMES[4], "Bytes in the answer of the target, once unpacked; 0 if it is down."),
+    ("up", "1 if the target answered and its answer could be merged, else 0."),
+    (FAILED, "Why the target is down; always 1."),
+    ("scrape_duration_seconds", "How long the scrape of the target took."),
+    ("scrape_samples_scraped", "Samples in the answer of the target, those that are left out here included."),
+    ("scrape_body_size_bytes", "Bytes in the answer of the target, once unpacked; 0 if it is down."),
 ];
+
+/// Names of all families that the answer has of itself.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|(name, _)| *name)
+}
 
 /// Writes all of them.
 pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {

@@ -27,7 +27,7 @@ pub enum Reason {
     Encoding,
     /// More bytes than the limit.
     BodySize,
-    /// More samples than the limit.
+    /// More samples or families than the limit.
     SampleLimit,
     /// More labels than the limit, or longer ones.
     LabelLimit,

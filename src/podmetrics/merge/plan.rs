@@ -82,7 +82,7 @@ impl<'a> Planner<'a> {
     /// OpenMetrics names counters and infos without the ends of their samples' names. Gives those that can be named so, with the shorter name. Where that
     /// is another's, or the end is missing, the samples go out under their names: as gauges or of unknown type, and what tells of their creation apart.
     fn shorten(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut taken: HashSet<Vec<u8>> = own::NAMES.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let mut taken: HashSet<Vec<u8>> = own::names().map(|name| name.as_bytes().to_vec()).collect();
         for (name, group) in self.groups.iter().filter(|(_, group)| !is_shortened(group.kind)) {
             taken.extend(group.kind.suffixes(Format::OpenMetrics).iter().map(|suffix| [name, suffix.as_bytes()].concat()));
             taken.insert(name.to_vec());
