@@ -6,10 +6,10 @@
 //! main -> cli -> app -> subsystems -> mechanism -> clients -> core
 //! ```
 //!
-//! - subsystems, none of which imports another: [`inventory`], [`export`], [`podmetrics`]
+//! - subsystems, none of which imports another: [`inventory`], [`export`], [`podmetrics`], [`usage`]
 //! - mechanism, which knows no subsystem: [`parts`], [`job`], [`server`], [`lifecycle`], [`telemetry`]
 //! - clients, the only modules that talk to the outside: [`http`], [`aws`], [`listing`], [`store`], [`promapi`], [`k8s`]
-//! - core, pure: [`exposition`], [`size`], [`time`]
+//! - core, pure: [`exposition`], [`quantity`], [`size`], [`time`]
 
 pub mod app;
 pub mod cli;
@@ -18,6 +18,7 @@ pub mod config;
 pub mod export;
 pub mod inventory;
 pub mod podmetrics;
+pub mod usage;
 
 pub mod job;
 pub mod lifecycle;
@@ -33,5 +34,6 @@ pub mod promapi;
 pub mod store;
 
 pub mod exposition;
+pub mod quantity;
 pub mod size;
 pub mod time;

@@ -9,10 +9,10 @@ const FLOORS: [(&[&str], bool); 7] = [
     (&["cli"], false),
     (&["app"], false),
     (&["config"], false),
-    (&["inventory", "export", "podmetrics"], false),
+    (&["inventory", "export", "podmetrics", "usage"], false),
     (&["parts", "job", "server", "lifecycle", "telemetry"], true),
     (&["http", "aws", "listing", "store", "promapi", "k8s"], true),
-    (&["exposition", "size", "time"], true),
+    (&["exposition", "quantity", "size", "time"], true),
 ];
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {

@@ -1,0 +1,1 @@
+//! The collector: runs on every node, asks the kubelet, and sends reports.

@@ -1,0 +1,1 @@
+//! The join of reports with the index.

@@ -1,0 +1,1 @@
+//! The bodies that collectors send: read, checked, and told what is wrong with them.

@@ -1,0 +1,1 @@
+//! Effective requests and limits of a pod, as the scheduler sees them.

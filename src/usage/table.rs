@@ -1,0 +1,1 @@
+//! The table: its one schema, and Parquet files of it.
