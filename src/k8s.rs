@@ -3,6 +3,7 @@
 mod metrics;
 mod names;
 mod pods;
+mod resources;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 pub use self::metrics::WatchMetrics;
 pub use self::names::{NameIndex, Names, kubermatic_clusters, list_names, watch_names};
 pub use self::pods::{LONGEST_VALUE, PodObject, PodScope, check_pods, watch_pods};
+pub use self::resources::{Container, ContainerResources, PodResources, ResourceList, is_gpu};
 pub use self::watch::Feed;
 
 /// Longer than a watch lasts (see [`watch`]), so that only a peer that has gone silent meets it.
