@@ -1,18 +1,23 @@
-//! A Kubernetes API server that knows list, watch and get, over plain HTTP/1.1.
+//! A Kubernetes API server that knows list, watch and get, and whose tokens are good, over plain HTTP/1.1.
 //!
 //! Every resource path exists, with the objects that were applied to it. Resources are named by their
-//! path without namespace: `/apis/kubermatic.k8c.io/v1/clusters` ([`CLUSTERS`]), `/api/v1/pods`.
+//! path without namespace: `/apis/kubermatic.k8c.io/v1/clusters` ([`CLUSTERS`]), `/api/v1/pods` ([`PODS`]).
 //! The protocol is that of <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
 
 mod answer;
 mod ballast;
 mod cluster;
+mod node;
 mod object;
+mod owner;
 mod path;
 mod pod;
+mod population;
+mod review;
 mod selector;
 mod serve;
 mod state;
+mod storage;
 mod watch;
 
 use std::io;
@@ -25,13 +30,21 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 pub use cluster::CLUSTERS;
-pub use pod::{PODS, PodSpec};
+pub use node::{NODES, NodeSpec};
+pub use owner::{JOBS, OwnerSpec, REPLICA_SETS};
+pub use pod::{Container, PODS, PodSpec};
+pub use population::Population;
+pub use review::{KnownToken, TOKEN_REVIEWS};
+pub use storage::{CLAIMS, ClaimSpec, VOLUMES, VolumeSpec};
 
 use crate::http_server::{ANY_PORT, Handler, HttpServer};
 use crate::lock;
 use path::normal;
 use serve::Shared;
 use state::{Failure, State, id};
+
+/// Where namespaces live. They are cluster-scoped.
+pub const NAMESPACES: &str = "/api/v1/namespaces";
 
 /// A running API server; it stops when this is dropped.
 pub struct KubeApi {
@@ -126,7 +139,58 @@ impl KubeApi {
 
     /// Creates or replaces a pod. With another uid it is another pod, and the one before is deleted.
     pub fn apply_pod(&self, pod: &PodSpec) {
-        self.change(|state| state.apply(normal(PODS), pod.without_ballast(), pod.ballast_size()));
+        let (object, ballast) = pod.stored();
+        self.change(|state| state.apply(normal(PODS), object, ballast));
+    }
+
+    /// Creates or replaces a node.
+    pub fn apply_node(&self, node: &NodeSpec) {
+        self.apply(NODES, node.to_json());
+    }
+
+    /// Creates or replaces a claim.
+    pub fn apply_claim(&self, claim: &ClaimSpec) {
+        self.apply(CLAIMS, claim.to_json());
+    }
+
+    /// Creates or replaces a volume.
+    pub fn apply_volume(&self, volume: &VolumeSpec) {
+        self.apply(VOLUMES, volume.to_json());
+    }
+
+    /// Creates or replaces what owns pods.
+    pub fn apply_owner(&self, owner: &OwnerSpec) {
+        self.apply(owner.resource(), owner.to_json());
+    }
+
+    /// Creates or replaces a namespace; `None` leaves its uid to the API server.
+    pub fn apply_namespace(&self, name: &str, uid: Option<&str>) {
+        let mut namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        if let Some(uid) = uid {
+            namespace["metadata"]["uid"] = json!(uid);
+        }
+        self.apply(NAMESPACES, namespace);
+    }
+
+    /// Creates all that a [`Population`] has.
+    pub fn populate(&self, population: &Population) {
+        population.apply(self);
+    }
+
+    /// Makes a token known to token reviews; by default every token is unknown.
+    pub fn know_token(&self, token: &str, known: KnownToken) {
+        self.change(|state| state.switches.tokens.insert(token.to_owned(), known));
+    }
+
+    /// From now on the token is unknown, as after its pod was deleted.
+    pub fn forget_token(&self, token: &str) {
+        self.change(|state| state.switches.tokens.remove(token));
+    }
+
+    /// How many token reviews were asked for.
+    pub fn token_reviews(&self) -> usize {
+        let is_review = |request: &&KubeRequest| request.method == "POST" && request.path_and_query.starts_with(TOKEN_REVIEWS);
+        lock(&self.shared.requests).iter().filter(is_review).count()
     }
 
     /// Deletes a pod; whether it was there.
@@ -177,6 +241,18 @@ impl KubeApi {
                 absent.insert(normal(resource));
             } else {
                 absent.remove(&normal(resource));
+            }
+        });
+    }
+
+    /// While on, requests for the resource are 403, as if no role allowed them, and watches of it end.
+    pub fn forbid(&self, resource: &str, on: bool) {
+        self.change(|state| {
+            let forbidden = &mut state.switches.forbidden;
+            if on {
+                forbidden.insert(normal(resource));
+            } else {
+                forbidden.remove(&normal(resource));
             }
         });
     }

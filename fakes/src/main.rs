@@ -5,6 +5,7 @@
 //! fakes s3-pages --space clusters --objects 10000000 --latency-ms 20
 //! fakes prometheus --metrics up=1000,node_cpu_seconds_total=50000 --latency-ms 20
 //! fakes kube --clusters 1000 --kubeconfig-dir /tmp
+//! fakes kube --nodes 100 --pods-per-node 110 --kubeconfig-dir /tmp
 //! fakes pods --count 1000 --port 9150 --samples-per-pod 1857 --hang 5 --kubeconfig-dir /tmp
 //! ```
 
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use fakes::kube_api::KubeApi;
+use fakes::kube_api::{KubeApi, Population};
 use fakes::pods::{Fleet, FleetOptions};
 use fakes::prometheus::{MetricShape, Prometheus};
 use fakes::s3_memory::S3Memory;
@@ -72,11 +73,20 @@ enum Fake {
         #[arg(long, default_value_t = 0)]
         latency_ms: u64,
     },
-    /// A Kubernetes API server with Kubermatic clusters
+    /// A Kubernetes API server with Kubermatic clusters, and with nodes, pods, their owners and claims
     Kube {
         /// How many clusters: cluster-00000, cluster-00001, ...
         #[arg(long, default_value_t = 10)]
         clusters: u64,
+        /// How many nodes: node-0000, node-0001, ...
+        #[arg(long, default_value_t = 0)]
+        nodes: usize,
+        /// How many pods each of them has, with owners and, some of them, claims
+        #[arg(long, default_value_t = 110)]
+        pods_per_node: usize,
+        /// Bytes of each pod that are of no use to anybody, as managed fields
+        #[arg(long, default_value_t = 0)]
+        pod_ballast: usize,
         /// Write a kubeconfig into this directory
         #[arg(long)]
         kubeconfig_dir: Option<PathBuf>,
@@ -162,13 +172,16 @@ async fn main() -> io::Result<()> {
             print(&format!("{}\n", server.endpoint()))?;
             tokio::signal::ctrl_c().await
         }
-        Fake::Kube { clusters, kubeconfig_dir, token } => {
+        Fake::Kube { clusters, nodes, pods_per_node, pod_ballast: ballast, kubeconfig_dir, token } => {
             let server = KubeApi::start_on(address).await?;
             if let Some(token) = token {
                 server.require_token(&token);
             }
             for number in 0..clusters {
                 server.apply_cluster(&format!("cluster-{number:05}"));
+            }
+            if nodes > 0 {
+                server.populate(&Population { ballast, ..Population::new(nodes, pods_per_node) });
             }
             print_api(&server, kubeconfig_dir)?;
             tokio::signal::ctrl_c().await

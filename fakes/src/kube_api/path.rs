@@ -50,6 +50,11 @@ impl Target {
     /// The kind that objects of the resource should have: `clusters` are `Cluster`.
     pub(super) fn guessed_kind(&self) -> String {
         let plural = self.resource.rsplit('/').next().unwrap_or_default();
+        // Of several words, each with a capital.
+        let known = ["PersistentVolumeClaim", "PersistentVolume", "ReplicaSet"];
+        if let Some(kind) = known.iter().find(|kind| format!("{}s", kind.to_ascii_lowercase()) == plural) {
+            return (*kind).to_owned();
+        }
         let singular = plural.strip_suffix('s').unwrap_or(plural);
         let mut letters = singular.chars();
         letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()

@@ -1,11 +1,15 @@
 //! An invented pod, with the fields and, if wanted, the size of a real one.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
 use super::ballast::{environment, managed_fields};
+pub use parts::Container;
+use parts::Parts;
 
 /// Where pods live.
 pub const PODS: &str = "/api/v1/pods";
@@ -26,6 +30,7 @@ pub struct PodSpec {
     created: Option<String>,
     deleted: Option<String>,
     ballast: usize,
+    parts: Parts,
 }
 
 impl PodSpec {
@@ -44,6 +49,7 @@ impl PodSpec {
             created: None,
             deleted: None,
             ballast: 4_096,
+            parts: Parts::default(),
         }
     }
 
@@ -141,12 +147,16 @@ impl PodSpec {
             pod["metadata"]["managedFields"] = managed_fields(self.ballast);
             pod["spec"]["containers"][0]["env"] = environment(self.ballast);
         }
+        self.parts.patch(&mut pod);
         pod
     }
 
-    /// How much ballast belongs to [`without_ballast`](Self::without_ballast).
-    pub(super) fn ballast_size(&self) -> Option<usize> {
-        Some(self.ballast).filter(|&bytes| bytes > 0)
+    /// The object, and how much ballast belongs to it besides. What is patched by hand has it within.
+    pub(super) fn stored(&self) -> (Value, Option<usize>) {
+        if self.parts.is_patched() {
+            return (self.to_json(), None);
+        }
+        (self.without_ballast(), Some(self.ballast).filter(|&bytes| bytes > 0))
     }
 
     pub(super) fn without_ballast(&self) -> Value {
@@ -169,17 +179,24 @@ impl PodSpec {
                 metadata[field] = json!(pairs);
             }
         }
-        let mut spec = json!({ "containers": [self.container()], "serviceAccountName": "default", "restartPolicy": "Always" });
+        let containers = if self.parts.containers.is_empty() {
+            vec![self.invented_container()]
+        } else {
+            self.parts.containers(self.ballast > 0)
+        };
+        let mut spec = json!({ "containers": containers, "serviceAccountName": "default", "restartPolicy": "Always" });
         if let Some(node) = &self.node {
             spec["nodeName"] = json!(node);
         }
         if self.host_network {
             spec["hostNetwork"] = json!(true);
         }
-        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": self.status() })
+        let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": self.status() });
+        self.parts.add_to(&mut pod);
+        pod
     }
 
-    fn container(&self) -> Value {
+    fn invented_container(&self) -> Value {
         let mut container = json!({ "name": "main", "image": "registry.example/main:1.2.3" });
         if self.ballast > 0 {
             container["resources"] = json!({ "requests": { "cpu": "100m", "memory": "256Mi" }, "limits": { "memory": "1Gi" } });

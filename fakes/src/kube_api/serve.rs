@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
 use serde_json::json;
 
 use super::answer::{self, View};
-use super::path::{Options, Target};
+use super::path::{Options, Target, normal};
+use super::review::TOKEN_REVIEWS;
 use super::state::{Failure, State};
-use super::{KubeRequest, watch};
+use super::{KubeRequest, review, watch};
 use crate::http_server::Body;
 use crate::lock;
 
@@ -56,6 +58,14 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
     let Some(target) = Target::parse(request.uri().path()) else {
         return answer::absent();
     };
+    if lock(&shared.state).switches.forbidden.contains(&target.resource) {
+        return forbidden(&target);
+    }
+    if request.method() == Method::POST && target.resource == normal(TOKEN_REVIEWS) {
+        // A body that breaks off is as one that is no JSON.
+        let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+        return review::review(&lock(&shared.state), &body);
+    }
     if request.method() != Method::GET {
         return answer::status(405, "the fake API server is read-only");
     }
@@ -77,6 +87,12 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
         }
     }
     watch::start(&shared, target, options, view)
+}
+
+/// What the API server says where no role allows the request.
+fn forbidden(target: &Target) -> Response<Body> {
+    let plural = target.resource.rsplit('/').next().unwrap_or_default();
+    answer::status(403, &format!("{plural} is forbidden: User \"fake\" cannot list resource \"{plural}\""))
 }
 
 /// The answer to requests that are not let in.

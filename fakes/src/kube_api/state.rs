@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::ballast::Ballast;
 use super::object::Object;
 use super::path::{Options, Target, normal};
+use super::review::KnownToken;
 
 /// Resource, namespace (empty for cluster-scoped objects) and name.
 pub(super) type ObjectId = (String, String, String);
@@ -48,8 +49,11 @@ pub(super) struct Switches {
     pub(super) hang: bool,
     pub(super) garbage: bool,
     pub(super) absent: HashSet<String>,
+    pub(super) forbidden: HashSet<String>,
     pub(super) failure: Option<Failure>,
     pub(super) token: Option<String>,
+    /// Of others, for token reviews.
+    pub(super) tokens: HashMap<String, KnownToken>,
     pub(super) page_size: Option<usize>,
     pub(super) bookmark_interval: Option<Duration>,
     pub(super) expired: u64,

@@ -169,7 +169,7 @@ impl Watcher {
             let message = "The resourceVersion for the provided watch is too old.";
             self.push("ERROR", &status_object(410, "Expired", message).to_string());
             self.last_words = Some(Ok(()));
-        } else if switches.absent.contains(&self.target.resource) {
+        } else if switches.absent.contains(&self.target.resource) || switches.forbidden.contains(&self.target.resource) {
             self.last_words = Some(Ok(()));
         } else {
             self.take_events(&state);

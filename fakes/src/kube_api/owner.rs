@@ -1,0 +1,72 @@
+//! What owns pods and has an owner itself: replica sets and jobs.
+
+use serde_json::{Value, json};
+
+/// Where replica sets live.
+pub const REPLICA_SETS: &str = "/apis/apps/v1/replicasets";
+/// Where jobs live.
+pub const JOBS: &str = "/apis/batch/v1/jobs";
+
+/// A replica set or a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct OwnerSpec {
+    kind: &'static str,
+    namespace: String,
+    name: String,
+    owner: Option<(String, String)>,
+}
+
+impl OwnerSpec {
+    /// A replica set that nobody owns.
+    pub fn replica_set(namespace: &str, name: &str) -> Self {
+        Self { kind: "ReplicaSet", namespace: namespace.to_owned(), name: name.to_owned(), owner: None }
+    }
+
+    /// A job that nobody owns.
+    pub fn job(namespace: &str, name: &str) -> Self {
+        Self { kind: "Job", ..Self::replica_set(namespace, name) }
+    }
+
+    /// Its controller: `("Deployment", "web")`.
+    pub fn owner(mut self, kind: &str, name: &str) -> Self {
+        self.owner = Some((kind.to_owned(), name.to_owned()));
+        self
+    }
+
+    /// Where it lives.
+    pub fn resource(&self) -> &'static str {
+        if self.kind == "Job" { JOBS } else { REPLICA_SETS }
+    }
+
+    /// The object.
+    pub fn to_json(&self) -> Value {
+        let mut metadata = json!({ "namespace": self.namespace, "name": self.name });
+        if let Some((kind, name)) = &self.owner {
+            metadata["ownerReferences"] = json!([reference(kind, name)]);
+        }
+        let template = json!({ "spec": { "containers": [{ "name": "main", "image": "registry.example/main:1.2.3" }] } });
+        json!({ "apiVersion": api_version(self.kind), "kind": self.kind, "metadata": metadata, "spec": { "template": template } })
+    }
+}
+
+/// A controller in the `ownerReferences` of what it owns.
+pub(super) fn reference(kind: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": api_version(kind),
+        "kind": kind,
+        "name": name,
+        "uid": format!("{}-{name}", kind.to_ascii_lowercase()),
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
+}
+
+fn api_version(kind: &str) -> &'static str {
+    match kind {
+        "Job" | "CronJob" => "batch/v1",
+        "Node" => "v1",
+        "Rollout" => "argoproj.io/v1alpha1",
+        _ => "apps/v1",
+    }
+}
