@@ -43,7 +43,7 @@ bench: ## Measure; prints tables (about 7 minutes once built).
 	$(CARGO) bench --locked --bench inventory --bench listing --bench export --bench podmetrics
 
 fuzz: ## Feed the readers of foreign bytes random ones, a minute each (nightly Rust, cargo-fuzz).
-	cd fuzz && for target in list_page answer exposition quantity; do \
+	cd fuzz && for target in list_page answer exposition quantity payload; do \
 		mkdir -p corpus/$$target && \
 		$(CARGO) +nightly fuzz run $$target corpus/$$target seeds/$$target -- -max_total_time=$(or $(SECONDS_TO_FUZZ),60) || exit 1; \
 	done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests compare with: Prometheus and promtool from the distribution, boto3 and prometheus_client from PyPI, cargo-deny from crates.io.
+# Installs what the tests compare with: Prometheus and promtool from the distribution, boto3, prometheus_client and jsonschema from PyPI, cargo-deny from crates.io.
 # A tool that cannot be had is noted; its tests then say that they were skipped, and so does the end of `make test`.
 set -u
 dir=$1
@@ -30,6 +30,10 @@ if ! "$python" -c 'import boto3, yaml, prometheus_client' 2> /dev/null; then
     { python3 -m venv "$dir/python" || { apt python3-venv && python3 -m venv "$dir/python"; }; } > "$dir/pip.log" 2>&1 &&
         "$python" -m pip install --quiet 'boto3>=1.40,<2' 'PyYAML>=6,<7' 'prometheus-client>=0.22,<1' >> "$dir/pip.log" 2>&1 ||
         { rm -rf "$dir/python"; echo "boto3, prometheus_client: no python3 with venv, or the packages cannot be had" >> "$missing"; }
+fi
+
+if [ -x "$python" ] && ! "$python" -c 'import jsonschema' 2> /dev/null; then
+    "$python" -m pip install --quiet 'jsonschema>=4.18,<5' >> "$dir/pip.log" 2>&1 || echo "jsonschema: the package cannot be had" >> "$missing"
 fi
 
 if ! command -v cargo-deny > /dev/null && ! [ -x "$dir/bin/cargo-deny" ]; then
