@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         Self { text, at: 0, open: Vec::new(), expected: "" }
     }
 
-    /// How much was read, in bytes. Where a value begins, once it has been peeked at.
+    /// How much was read, in bytes. Behind [`element`](Self::element) it is where the element begins.
     pub(super) fn at(&self) -> usize {
         self.at
     }

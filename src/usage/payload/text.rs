@@ -107,3 +107,24 @@ pub(super) fn shortened(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_pair_takes_nothing_with_it() {
+        let said = |raw: &str| Text::new(raw, 1).unescaped().into_owned();
+        assert_eq!(said(r"\ud83d\ude00"), "\u{1f600}");
+        assert_eq!(said(r"\ud83dab\n"), "\u{fffd}ab\n");
+        assert_eq!(said(r"\ud83d\n\ude00"), "\u{fffd}\n\u{fffd}");
+        assert_eq!(said(r"\ud83d\ud83d\ude00"), "\u{fffd}\u{1f600}");
+        assert_eq!(said(r"\ud83d\u0041"), "\u{fffd}A");
+    }
+
+    #[test]
+    fn what_is_shown_is_one_short_line() {
+        assert_eq!(shortened("caf\u{e9} \u{202e}\u{7f}\n"), "caf\u{e9} \\u{202e}\\u{7f}\\u{a}");
+        assert_eq!(shortened(&"x".repeat(41)), format!("{}\u{2026}", "x".repeat(40)));
+    }
+}

@@ -88,7 +88,6 @@ impl<'a> Slots<'a> {
                 index = MOST_PODS + 1;
                 continue;
             }
-            reader.peek();
             let begin = reader.at();
             match Entry::read(reader)? {
                 Ok(entry) => {
