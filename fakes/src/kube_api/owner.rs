@@ -41,7 +41,7 @@ impl OwnerSpec {
 
     /// The object.
     pub fn to_json(&self) -> Value {
-        let mut metadata = json!({ "namespace": self.namespace, "name": self.name });
+        let mut metadata = json!({ "namespace": self.namespace, "name": self.name, "uid": uid(self.kind, &self.name) });
         if let Some((kind, name)) = &self.owner {
             metadata["ownerReferences"] = json!([reference(kind, name)]);
         }
@@ -56,7 +56,7 @@ pub(super) fn reference(kind: &str, name: &str) -> Value {
         "apiVersion": api_version(kind),
         "kind": kind,
         "name": name,
-        "uid": format!("{}-{name}", kind.to_ascii_lowercase()),
+        "uid": uid(kind, name),
         "controller": true,
         "blockOwnerDeletion": true,
     })
@@ -69,4 +69,9 @@ fn api_version(kind: &str) -> &'static str {
         "Rollout" => "argoproj.io/v1alpha1",
         _ => "apps/v1",
     }
+}
+
+/// The UID of an owner, which those that it owns refer to; so no two of a kind may have a name in common.
+fn uid(kind: &str, name: &str) -> String {
+    format!("{}-{name}", kind.to_ascii_lowercase())
 }
