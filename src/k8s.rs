@@ -1,10 +1,16 @@
 //! The Kubernetes API: how to reach it, and watches that keep small indexes.
 
+mod all;
 mod metrics;
 mod names;
+mod object;
 mod pods;
 mod resources;
+mod shared;
+pub mod slim;
+mod uid;
 mod watch;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,11 +19,16 @@ use http::Uri;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+pub use self::all::{AllOf, check_all, watch_all};
 pub use self::metrics::WatchMetrics;
 pub use self::names::{NameIndex, Names, kubermatic_clusters, list_names, watch_names};
-pub use self::pods::{LONGEST_VALUE, PodObject, PodScope, check_pods, watch_pods};
+pub use self::object::{Controller, LONGEST_VALUE, Slim};
+pub use self::pods::{PodObject, PodScope, check_pods, watch_pods};
 pub use self::resources::{Container, ContainerResources, PodResources, ResourceList, is_gpu};
+pub use self::shared::Shared;
+pub use self::uid::Uid;
 pub use self::watch::Feed;
+pub use self::whole::LAST_APPLIED;
 
 /// Longer than a watch lasts (see [`watch`]), so that only a peer that has gone silent meets it.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);

@@ -10,7 +10,7 @@ use kube::{Api, Config, Resource, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::watch::{Feed, Watch, client};
+use super::watch::{Feed, Selection, Watch, client};
 use super::{ConnectError, WatchMetrics};
 use crate::time::Clock;
 
@@ -127,8 +127,8 @@ pub fn watch_names(
     stop: CancellationToken,
 ) -> Result<impl Future<Output = anyhow::Result<()>> + Send + use<>, ConnectError> {
     let watch = Watch::new(&resource.plural, &metrics, clock, stop);
-    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(watch.client(config)?, resource);
-    Ok(watch.run(api, None, index))
+    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(watch.client(config, false)?, resource);
+    Ok(watch.run(api, Selection::default(), index))
 }
 
 /// Lists all names once, to see whether it works.
@@ -136,7 +136,7 @@ pub fn watch_names(
 /// # Errors
 /// What the API or the way to it said.
 pub async fn list_names(config: Config, resource: &ApiResource) -> anyhow::Result<Vec<String>> {
-    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client(config, || {})?, resource);
+    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client(config, false, || {})?, resource);
     let listed = tokio::time::timeout(Duration::from_secs(30), api.list(&ListParams::default())).await;
     let objects = listed.map_err(|_| anyhow::anyhow!("no answer within 30 s"))??;
     Ok(objects.items.iter().map(|object| object.name_any()).collect())

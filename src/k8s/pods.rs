@@ -1,22 +1,14 @@
 //! Pods, as slim as they are needed to scrape them: a pod is 5 to 20 KiB of JSON, and of all but a few fields nothing is even allocated.
 
-use std::fmt;
-use std::time::Duration;
-
-use kube::api::ListParams;
 use kube::core::{NamespaceResourceScope, ObjectMeta};
-use kube::{Api, Client, Config, Resource};
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use kube::{Api, Client, Config};
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::watch::{Feed, Watch, client};
+use super::object::{Object, Slim, Unwrapped, Values, WireMeta};
+use super::watch::{Feed, Selection, Watch, check, client};
 use super::{ConnectError, WatchMetrics};
 use crate::time::Clock;
-
-/// Values of labels and annotations are kept up to this many bytes. A longer one is cut, but so that it is still longer than this: an annotation
-/// may have 256 KiB, and a page has 500 pods.
-pub const LONGEST_VALUE: usize = 1_024;
 
 /// What is kept of a pod while it is on its way into an index.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,7 +18,7 @@ pub struct PodObject {
     pub meta: ObjectMeta,
     /// All labels.
     pub labels: Vec<(String, String)>,
-    /// All annotations, their values cut to about [`LONGEST_VALUE`].
+    /// All annotations, their values cut to about [`LONGEST_VALUE`](super::LONGEST_VALUE).
     pub annotations: Vec<(String, String)>,
     /// Somebody has asked to delete it.
     pub deleting: bool,
@@ -40,42 +32,10 @@ pub struct PodObject {
     pub addresses: Vec<String>,
 }
 
-impl PodObject {
-    /// `metadata.name`
-    pub fn name(&self) -> &str {
-        self.meta.name.as_deref().unwrap_or_default()
-    }
-
-    /// `metadata.namespace`
-    pub fn namespace(&self) -> &str {
-        self.meta.namespace.as_deref().unwrap_or_default()
-    }
-
-    /// `metadata.uid`, which no two pods share, also if one has the name of another that is gone.
-    pub fn uid(&self) -> &str {
-        self.meta.uid.as_deref().unwrap_or_default()
-    }
-}
-
-impl Resource for PodObject {
-    type DynamicType = ();
+impl Slim for PodObject {
     type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> std::borrow::Cow<'_, str> {
-        "Pod".into()
-    }
-
-    fn group((): &()) -> std::borrow::Cow<'_, str> {
-        "".into()
-    }
-
-    fn version((): &()) -> std::borrow::Cow<'_, str> {
-        "v1".into()
-    }
-
-    fn plural((): &()) -> std::borrow::Cow<'_, str> {
-        "pods".into()
-    }
+    const KIND: &'static str = "Pod";
+    const PLURAL: &'static str = "pods";
 
     fn meta(&self) -> &ObjectMeta {
         &self.meta
@@ -101,7 +61,7 @@ impl PodScope {
         self.namespace.as_ref().map_or_else(|| "pods".to_owned(), |namespace| format!("pods/{namespace}"))
     }
 
-    fn api(&self, client: Client) -> Api<PodObject> {
+    fn api(&self, client: Client) -> Api<Object<PodObject>> {
         match &self.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
@@ -123,8 +83,8 @@ pub fn watch_pods<F: Feed<PodObject> + 'static>(
     stop: CancellationToken,
 ) -> Result<impl Future<Output = anyhow::Result<()>> + Send + use<F>, ConnectError> {
     let watch = Watch::new(&scope.resource(), metrics, clock, stop);
-    let api = scope.api(watch.client(config)?);
-    Ok(async move { watch.run(api, Some(&scope.selector), index).await })
+    let api = scope.api(watch.client(config, false)?);
+    Ok(async move { watch.run(api, Selection::labels(scope.selector), Unwrapped(index)).await })
 }
 
 /// Lists one pod of `scope`, to see whether it works, and whether there is one.
@@ -132,30 +92,15 @@ pub fn watch_pods<F: Feed<PodObject> + 'static>(
 /// # Errors
 /// What the API or the way to it said.
 pub async fn check_pods(config: Config, scope: &PodScope) -> anyhow::Result<bool> {
-    let api = scope.api(client(config, || {})?);
-    let one = ListParams::default().labels(&scope.selector).limit(1);
-    let listed = tokio::time::timeout(Duration::from_secs(30), api.list(&one)).await;
-    Ok(!listed.map_err(|_| anyhow::anyhow!("no answer within 30 s"))??.items.is_empty())
+    check(scope.api(client(config, false, || {})?), &Selection::labels(scope.selector.clone())).await
 }
 
 /// A pod as the API writes it. What has no field here is skipped without being read into memory.
 #[derive(Deserialize)]
 struct Wire {
-    metadata: WireMeta,
+    metadata: WireMeta<Values>,
     spec: Option<WireSpec>,
     status: Option<WireStatus>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireMeta {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    labels: Option<Values>,
-    annotations: Option<Values>,
-    deletion_timestamp: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
@@ -181,20 +126,14 @@ struct WireAddress {
 
 impl From<Wire> for PodObject {
     fn from(wire: Wire) -> Self {
-        let Wire { metadata, spec, status } = wire;
+        let Wire { mut metadata, spec, status } = wire;
         let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
         let mut addresses: Vec<String> = status.pod_ips.into_iter().flatten().filter_map(|address| address.ip).collect();
         if addresses.is_empty() {
             addresses.extend(status.pod_ip);
         }
         Self {
-            meta: ObjectMeta {
-                name: metadata.name,
-                namespace: metadata.namespace,
-                uid: metadata.uid,
-                resource_version: metadata.resource_version,
-                ..ObjectMeta::default()
-            },
+            meta: metadata.identity(),
             labels: metadata.labels.unwrap_or_default().0,
             annotations: metadata.annotations.unwrap_or_default().0,
             deleting: metadata.deletion_timestamp.is_some(),
@@ -206,59 +145,9 @@ impl From<Wire> for PodObject {
     }
 }
 
-/// Labels or annotations, with long values cut.
-#[derive(Default)]
-struct Values(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for Values {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Values;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of texts")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Values, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some((key, Cut(value))) = map.next_entry()? {
-                    pairs.push((key, value));
-                }
-                Ok(Values(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(Pairs)
-    }
-}
-
-/// A text, or its beginning.
-struct Cut(String);
-
-impl<'de> Deserialize<'de> for Cut {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = Cut;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Cut, E> {
-                Ok(Cut(text[..text.ceil_char_boundary(LONGEST_VALUE + 1)].to_owned()))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::LONGEST_VALUE;
     use super::*;
     use serde_json::json;
 

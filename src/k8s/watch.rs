@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use http::Response;
+use kube::api::ListParams;
 use kube::client::ClientBuilder;
 use kube::core::Status;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tower::util::MapResponseLayer;
 
 use super::metrics::WatchMeter;
+use super::object::{Object, Slim};
+use super::whole::LogRequests;
 use super::{ConnectError, WatchMetrics};
 use crate::http::jitter;
 use crate::time::Clock;
@@ -54,6 +57,25 @@ pub trait Feed<K>: Send {
     fn known(&self) -> usize;
 }
 
+/// Which objects of a kind are listed and watched; the server chooses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Selection {
+    pub(super) labels: Option<String>,
+    pub(super) fields: Option<String>,
+}
+
+impl Selection {
+    /// Those that a label selector chooses.
+    pub(super) fn labels(selector: String) -> Self {
+        Self { labels: Some(selector), fields: None }
+    }
+
+    /// A list of one of them.
+    pub(super) fn one(&self) -> ListParams {
+        ListParams { label_selector: self.labels.clone(), field_selector: self.fields.clone(), ..ListParams::default() }.limit(1)
+    }
+}
+
 /// A watch that does not run yet. Its metrics are there already.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -70,11 +92,11 @@ impl Watch {
         Self { meter: metrics.meter(resource), clock, failing: Arc::default(), stop }
     }
 
-    /// A client whose successful answers count as contact, and end a failure for those who read the log.
-    pub(super) fn client(&self, config: Config) -> Result<Client, ConnectError> {
+    /// A client whose successful answers count as contact, and end a failure for those who read the log. If `logged`, it logs all requests.
+    pub(super) fn client(&self, config: Config, logged: bool) -> Result<Client, ConnectError> {
         let (last_contact, clock) = (self.meter.last_contact.clone(), self.clock.clone());
         let (failing, resource) = (Arc::clone(&self.failing), self.meter.resource.clone());
-        client(config, move || {
+        client(config, logged, move || {
             last_contact.set(clock.unix_seconds());
             if failing.swap(false, Ordering::Relaxed) {
                 tracing::info!(resource, "the Kubernetes API answers again");
@@ -82,15 +104,15 @@ impl Watch {
         })
     }
 
-    /// Feeds `index` with the objects of `api` that have the `labels`, until the stop; survives whatever the API does.
-    pub(super) async fn run<K, F>(self, api: Api<K>, labels: Option<&str>, mut index: F) -> anyhow::Result<()>
+    /// Feeds `index` with the chosen objects of `api`, until the stop; survives whatever the API does.
+    pub(super) async fn run<K, F>(self, api: Api<K>, chosen: Selection, mut index: F) -> anyhow::Result<()>
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         F: Feed<K>,
     {
         let Self { meter, failing, stop, .. } = self;
         let mut selection = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
-        selection.label_selector = labels.map(str::to_owned);
+        (selection.label_selector, selection.field_selector) = (chosen.labels, chosen.fields);
         let mut events = watcher(api.clone(), selection.clone()).boxed();
         let mut wait = FIRST_WAIT;
         let feed = async {
@@ -132,8 +154,12 @@ impl Watch {
     }
 }
 
-/// A client that tells `on_answer` of every answer that is a success.
-pub(super) fn client(config: Config, on_answer: impl Fn() + Clone + Send + Sync + 'static) -> Result<Client, ConnectError> {
+/// A client that tells `on_answer` of every answer that is a success. If `logged`, it logs all requests.
+pub(super) fn client(
+    config: Config,
+    logged: bool,
+    on_answer: impl Fn() + Clone + Send + Sync + 'static,
+) -> Result<Client, ConnectError> {
     let builder = ClientBuilder::try_from(config).map_err(|error| ConnectError::Client(crate::http::chain(&error)))?;
     let told = MapResponseLayer::new(move |response: Response<_>| {
         if response.status().is_success() {
@@ -141,7 +167,17 @@ pub(super) fn client(config: Config, on_answer: impl Fn() + Clone + Send + Sync 
         }
         response
     });
-    Ok(builder.with_layer(&told).build())
+    let builder = builder.with_layer(&told);
+    Ok(if logged { builder.with_layer(&LogRequests).build() } else { builder.build() })
+}
+
+/// Lists one of the chosen objects of `api`, to see whether it works, and whether there is one.
+///
+/// # Errors
+/// What the API or the way to it said.
+pub(super) async fn check<B: Slim>(api: Api<Object<B>>, chosen: &Selection) -> anyhow::Result<bool> {
+    let listed = tokio::time::timeout(Duration::from_secs(30), api.list(&chosen.one())).await;
+    Ok(!listed.map_err(|_| anyhow::anyhow!("no answer within 30 s"))??.items.is_empty())
 }
 
 /// An expired version is the API's everyday way to ask for a new list; anything else deserves attention.

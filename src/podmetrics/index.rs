@@ -7,7 +7,6 @@
 //! What many pods have in common is kept once. 100,000 pods take about 35 MB.
 
 mod job;
-mod shared;
 mod slot;
 
 #[cfg(test)]
@@ -17,10 +16,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use self::job::Job;
-use self::shared::Shared;
-use self::slot::{Name, Slot, Uid};
+use self::slot::{Name, Slot};
 use super::target::{Pod, Reading, Rules, Settings};
-use crate::k8s::PodObject;
+use crate::k8s::{PodObject, Shared, Slim, Uid};
 
 pub use self::job::{Counts, JobPods};
 

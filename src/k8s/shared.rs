@@ -1,4 +1,4 @@
-//! Values that many pods have in common, each kept once.
+//! Values that many objects of an index have in common, each kept once.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ const FEW: usize = 64;
 /// A set of shared values. Those that nobody uses any more are forgotten by [`Shared::sweep`], which also happens each time the set has doubled; so
 /// requests may go on using a value as long as they like, and nobody has to give one back.
 #[derive(Debug)]
-pub(super) struct Shared<T: ?Sized> {
+pub struct Shared<T: ?Sized> {
     values: HashSet<Arc<T>>,
     sweep_at: usize,
 }
@@ -24,7 +24,7 @@ impl<T: ?Sized> Default for Shared<T> {
 
 impl<T: ?Sized + Hash + Eq> Shared<T> {
     /// The one that equals `value`.
-    pub(super) fn intern<V: Borrow<T> + Into<Arc<T>>>(&mut self, value: V) -> Arc<T> {
+    pub fn intern<V: Borrow<T> + Into<Arc<T>>>(&mut self, value: V) -> Arc<T> {
         if let Some(known) = self.values.get(value.borrow()) {
             return Arc::clone(known);
         }
@@ -37,13 +37,13 @@ impl<T: ?Sized + Hash + Eq> Shared<T> {
     }
 
     /// Forgets what nobody uses.
-    pub(super) fn sweep(&mut self) {
+    pub fn sweep(&mut self) {
         self.values.retain(|value| Arc::strong_count(value) > 1);
         self.sweep_at = (2 * self.values.len()).max(FEW);
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
 }
