@@ -11,9 +11,10 @@ use crate::inventory;
 use crate::k8s::{self, NameIndex, WatchMetrics};
 use crate::lifecycle::Lifecycle;
 use crate::podmetrics;
-use crate::server::{self, Routes};
+use crate::server::{self, Handlers, Listen, Routes};
 use crate::telemetry;
 use crate::time::Clock;
+use crate::usage::{self, JournalError};
 
 /// How the program ends badly.
 #[derive(Debug)]
@@ -70,19 +71,31 @@ impl App {
             let built = podmetrics::build(section, &kube.config, &kube.metrics, &registry, &clock, &stop);
             parts.push(built.map_err(Failure::Usage)?);
         }
-        let (mut panels, mut jobs, mut jobs_address) = (Vec::new(), None, None);
+        if let (Some(section), Some(kube)) = (config.usage, &kube) {
+            let built = usage::build(section, &kube.config, &kube.metrics, &registry, &clock, &stop);
+            parts.push(
+                built
+                    .map_err(|error| if error.is::<JournalError>() { Failure::Runtime(error) } else { Failure::Usage(error) })?,
+            );
+        }
+        let (mut panels, mut handlers, mut listens) = (Vec::new(), Handlers::default(), Vec::new());
         for part in parts {
             panels.push(part.panel);
             tasks.extend(part.tasks);
-            jobs = jobs.or(part.jobs);
-            jobs_address = jobs_address.or(part.jobs_address);
+            handlers = handlers.join(part.handlers);
+            listens.extend(part.listen);
         }
-        let routes = Routes::new(&registry, panels, jobs, stop.clone()).map_err(|error| Failure::Runtime(error.into()))?;
+        let routes = Routes::new(&registry, panels, handlers, stop.clone()).map_err(|error| Failure::Runtime(error.into()))?;
         let listener = server::bind(&config.address).await.map_err(Failure::Runtime)?;
-        if let Some(address) = jobs_address {
-            let listener = server::bind(&address).await.map_err(Failure::Runtime)?;
-            tracing::info!(address = %listener.local_addr().map_err(|error| Failure::Runtime(error.into()))?, "listening for jobs");
-            tasks.push(("the server for jobs".to_owned(), server::serve(listener, routes.jobs(), stop).boxed()));
+        for listen in listens {
+            let (address, what, connections) = match &listen {
+                Listen::Jobs(address) => (address, "jobs", server::CONNECTIONS),
+                Listen::Ingest(address) => (address, "reports", server::MOST_CONNECTIONS),
+            };
+            let listener = server::bind(address).await.map_err(Failure::Runtime)?;
+            tracing::info!(address = %listener.local_addr().map_err(|error| Failure::Runtime(error.into()))?, "listening for {what}");
+            let serving = server::serve(listener, routes.beside(&listen), connections, stop.clone());
+            tasks.push((format!("the server for {what}"), serving.boxed()));
         }
         // Nothing runs before everything is built.
         for (name, task) in tasks {
@@ -102,13 +115,14 @@ impl App {
         let address = self.listener.local_addr()?;
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         let stop = self.lifecycle.stop_token();
-        self.lifecycle.spawn("the server", server::serve(self.listener, self.routes, stop));
+        self.lifecycle.spawn("the server", server::serve(self.listener, self.routes, server::CONNECTIONS, stop));
         self.lifecycle.run().await
     }
 }
 
 const CLUSTERS_HINT: &str = "the names of the clusters come from Kubernetes unless --cluster or --cluster-pattern gives them";
 const PODS_HINT: &str = "the pods whose metrics are asked for are found by Kubernetes";
+const USAGE_HINT: &str = "usage is joined with what Kubernetes knows";
 
 /// The way to the API, and what its watches tell.
 struct Kubernetes {
@@ -118,7 +132,11 @@ struct Kubernetes {
 
 impl Kubernetes {
     async fn reach(config: &Config, registry: &Registry) -> Result<Self, Failure> {
-        let hint = if config.needs_cluster_names() { CLUSTERS_HINT } else { PODS_HINT };
+        let hint = match config {
+            config if config.needs_cluster_names() => CLUSTERS_HINT,
+            config if config.podmetrics.is_some() => PODS_HINT,
+            _ => USAGE_HINT,
+        };
         let reached = k8s::config(config.kubeconfig.as_deref()).await.context(hint).map_err(Failure::Usage)?;
         let metrics = WatchMetrics::register(registry).map_err(|error| Failure::Runtime(error.into()))?;
         Ok(Self { config: reached, metrics })

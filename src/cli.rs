@@ -9,6 +9,7 @@ mod export_args;
 mod go_flags;
 mod podmetrics_args;
 mod serve;
+mod usage_args;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -13,6 +13,7 @@ use crate::inventory::{ClusterSource, FlagBucket, InventoryConfig, InventoryConf
 use crate::podmetrics::{PodmetricsConfig, PodmetricsConfigError, PodmetricsSection};
 use crate::server::is_address;
 use crate::telemetry::{LogFormat, LogLevel};
+use crate::usage::{UsageConfig, UsageConfigError, UsageSection};
 
 /// Kubermatic's `s3-exporter` listens here.
 const DEFAULT_ADDRESS: &str = ":9340";
@@ -45,6 +46,9 @@ pub enum ConfigError {
     /// A setting of the metrics of pods.
     #[error(transparent)]
     Podmetrics(#[from] PodmetricsConfigError),
+    /// A setting of the usage of nodes.
+    #[error(transparent)]
+    Usage(#[from] UsageConfigError),
 }
 
 /// Everything that can be set, as far as one source sets it. The form of the `--config` file.
@@ -70,6 +74,9 @@ pub struct Settings {
     /// Metrics of pods, on request.
     #[serde(default)]
     pub podmetrics: PodmetricsSection,
+    /// Usage of nodes, to S3.
+    #[serde(default)]
+    pub usage: UsageSection,
 }
 
 /// The `log` section.
@@ -138,6 +145,7 @@ impl Settings {
             inventory: self.inventory.or(fallback.inventory),
             export: self.export.or(fallback.export),
             podmetrics: self.podmetrics.or(fallback.podmetrics),
+            usage: self.usage.or(fallback.usage),
         }
     }
 
@@ -153,7 +161,8 @@ impl Settings {
         let inventory = self.inventory.resolve(flags, &self.s3)?;
         let export = self.export.resolve(&self.s3)?;
         let podmetrics = self.podmetrics.resolve()?;
-        Ok(Config { address, kubeconfig: self.kubeconfig, inventory, export, podmetrics })
+        let usage = self.usage.resolve(&self.s3, export.is_some())?;
+        Ok(Config { address, kubeconfig: self.kubeconfig, inventory, export, podmetrics, usage })
     }
 }
 
@@ -186,12 +195,14 @@ pub struct Config {
     pub export: Option<ExportConfig>,
     /// `None` unless switched on.
     pub podmetrics: Option<PodmetricsConfig>,
+    /// `None` unless switched on.
+    pub usage: Option<UsageConfig>,
 }
 
 impl Config {
     /// True when anything is to be asked of Kubernetes.
     pub fn needs_kubernetes(&self) -> bool {
-        self.needs_cluster_names() || self.podmetrics.is_some()
+        self.needs_cluster_names() || self.podmetrics.is_some() || self.usage.is_some()
     }
 
     /// True when names of clusters are to be asked of Kubernetes.

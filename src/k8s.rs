@@ -6,6 +6,7 @@ mod names;
 mod object;
 mod pods;
 mod resources;
+mod review;
 mod shared;
 pub mod slim;
 mod uid;
@@ -25,6 +26,7 @@ pub use self::names::{NameIndex, Names, kubermatic_clusters, list_names, watch_n
 pub use self::object::{Controller, LONGEST_VALUE, Slim};
 pub use self::pods::{PodObject, PodScope, check_pods, watch_pods};
 pub use self::resources::{Container, ContainerResources, PodResources, ResourceList, is_gpu};
+pub use self::review::{Identity, ReviewError, TokenReviews};
 pub use self::shared::Shared;
 pub use self::uid::Uid;
 pub use self::watch::Feed;

@@ -53,7 +53,7 @@ use self::token::Token;
 use crate::exposition::Answer;
 use crate::k8s::{PodScope, WatchMetrics, check_pods};
 use crate::parts::Parts;
-use crate::server::{Fragment, Health, JobHandler, JobRequest, Panel};
+use crate::server::{Fragment, Handlers, Health, JobHandler, JobRequest, Listen, Panel};
 use crate::time::Clock;
 
 pub use self::check::Limits;
@@ -108,7 +108,8 @@ pub fn build(
     });
     let answering = Arc::clone(&service);
     let jobs: JobHandler = Arc::new(move |request: JobRequest| request::respond(Arc::clone(&answering), request).boxed());
-    Ok(Parts { jobs: Some(jobs), jobs_address: address, ..Parts::new(Arc::new(PodmetricsPanel(service)), tasks) })
+    let handlers = Handlers { jobs: Some(jobs), ..Handlers::default() };
+    Ok(Parts { handlers, listen: address.map(Listen::Jobs), ..Parts::new(Arc::new(PodmetricsPanel(service)), tasks) })
 }
 
 /// Tries the CA bundle and the Kubernetes API once: a line for each that works or does not.

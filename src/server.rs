@@ -1,6 +1,7 @@
 //! The HTTP server: `/metrics`, health and the status page. It knows no subsystem; each hands it a [`Panel`].
 
 mod fragment;
+mod ingest;
 mod jobs;
 mod listener;
 mod metrics;
@@ -19,8 +20,9 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub use self::fragment::Fragment;
+pub use self::ingest::{Document, IngestHandler};
 pub use self::jobs::{JobHandler, JobRequest};
-pub use self::listener::{bind, is_address, serve};
+pub use self::listener::{CONNECTIONS, MOST_CONNECTIONS, bind, is_address, serve};
 use self::metrics::ScrapeMetrics;
 
 /// What a subsystem shows of itself.
@@ -44,6 +46,43 @@ pub struct Health {
     pub healthy: bool,
     /// An object with whatever helps.
     pub details: Value,
+    /// Fields for the top of the answer, where the system that is replaced had them.
+    pub top: Map<String, Value>,
+}
+
+impl Health {
+    /// Health without fields of its own at the top.
+    pub fn new(healthy: bool, details: Value) -> Self {
+        Self { healthy, details, top: Map::new() }
+    }
+}
+
+/// What subsystems answer. Of each handler there is one at most.
+#[derive(Clone, Default)]
+pub struct Handlers {
+    /// `GET /metrics?job=NAME`
+    pub jobs: Option<JobHandler>,
+    /// `POST /metrics`
+    pub ingest: Option<IngestHandler>,
+    /// What never changes.
+    pub documents: Vec<Document>,
+}
+
+impl Handlers {
+    /// These, and those of another subsystem.
+    pub fn join(mut self, other: Self) -> Self {
+        self.documents.extend(other.documents);
+        Self { jobs: self.jobs.or(other.jobs), ingest: self.ingest.or(other.ingest), documents: self.documents }
+    }
+}
+
+/// A listener beside the main one, for one thing alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// For jobs, at this address.
+    Jobs(String),
+    /// For reports, at this address.
+    Ingest(String),
 }
 
 /// What the routes answer from.
@@ -52,7 +91,7 @@ struct Shared {
     registry: Registry,
     panels: Arc<[Arc<dyn Panel>]>,
     scrapes: ScrapeMetrics,
-    jobs: Option<JobHandler>,
+    handlers: Handlers,
     stop: CancellationToken,
 }
 
@@ -60,29 +99,40 @@ struct Shared {
 pub struct Routes(Shared);
 
 impl Routes {
-    /// Routes that answer from `registry` and `panels`, and for jobs from `jobs`.
+    /// Routes that answer from `registry`, `panels` and `handlers`.
     ///
     /// # Errors
     /// When the scrape metrics are registered already.
     pub fn new(
         registry: &Registry,
         panels: Vec<Arc<dyn Panel>>,
-        jobs: Option<JobHandler>,
+        handlers: Handlers,
         stop: CancellationToken,
     ) -> prometheus::Result<Self> {
         let scrapes = ScrapeMetrics::register(registry)?;
-        Ok(Self(Shared { scrapes, registry: registry.clone(), panels: panels.into(), jobs, stop }))
+        Ok(Self(Shared { scrapes, registry: registry.clone(), panels: panels.into(), handlers, stop }))
     }
 
     /// Those of the main listener.
     pub fn main(&self) -> Router {
-        let routes = Router::new().route("/", get(status_page)).route("/metrics", get(metrics::scrape).post(metrics::no_ingest));
-        self.with_health(routes)
+        let routes = Router::new().route("/", get(status_page)).route("/metrics", get(metrics::scrape).post(ingest::take));
+        self.with_health(self.with_documents(routes))
     }
 
-    /// Those of a listener for jobs alone.
-    pub fn jobs(&self) -> Router {
-        self.with_health(Router::new().route("/metrics", get(jobs::only)))
+    /// Those of a listener beside the main one.
+    pub fn beside(&self, listen: &Listen) -> Router {
+        match listen {
+            Listen::Jobs(_) => self.with_health(Router::new().route("/metrics", get(jobs::only))),
+            Listen::Ingest(_) => {
+                let routes = Router::new().route("/metrics", get(ingest::only).post(ingest::take));
+                self.with_health(self.with_documents(routes))
+            }
+        }
+    }
+
+    fn with_documents(&self, routes: Router<Shared>) -> Router<Shared> {
+        let documents = self.0.handlers.documents.iter();
+        documents.fold(routes, |routes, document| routes.route(document.path, get(document.answer())))
     }
 
     fn with_health(&self, routes: Router<Shared>) -> Router {
@@ -119,6 +169,7 @@ async fn health(State(shared): State<Shared>) -> Response {
         let health = panel.health();
         healthy &= health.healthy;
         answer.insert(panel.name().to_owned(), health.details);
+        answer.extend(health.top);
     }
     answer.insert("status".to_owned(), json!(if healthy { "healthy" } else { "unhealthy" }));
     answer.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));

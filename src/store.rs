@@ -32,8 +32,10 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 const PUT_ATTEMPTS: u32 = 3;
 /// Characters of an error that is not S3's own, such as a page of a proxy.
 const MOST_TOLD: usize = 400;
-/// User metadata of every object: by what request it was made.
-const MADE_BY: &str = "made-by";
+/// Name of a mark: by what request an object was made.
+pub const MADE_BY: &str = "made-by";
+/// Name of a mark: the hash of an object's bytes, hexadecimal.
+pub const SHA256: &str = "sha256";
 
 /// A request that failed for good.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -68,8 +70,8 @@ pub struct Listed {
 pub struct Label {
     /// `Content-Type`.
     pub content_type: &'static str,
-    /// By what request the object was made; see [`Stored::made_by`].
-    pub made_by: String,
+    /// Its user metadata: a name and a value. See [`Stored::mark`].
+    pub mark: (&'static str, String),
 }
 
 /// On what condition an object is written.
@@ -94,12 +96,15 @@ pub enum Put {
 pub struct Stored {
     /// Which version of it.
     pub etag: String,
-    /// As [`Label::made_by`]; absent where somebody else has written it, or in a folder.
-    pub made_by: Option<String>,
     result: GetResult,
 }
 
 impl Stored {
+    /// The value of a [`Label::mark`]; absent where somebody else has written the object, or in a folder.
+    pub fn mark(&self, name: &'static str) -> Option<&str> {
+        self.result.attributes.get(&Attribute::Metadata(name.into())).map(AsRef::as_ref)
+    }
+
     /// All of it, for small objects.
     ///
     /// # Errors
@@ -184,10 +189,7 @@ impl Store {
         let reader = &self.backend.clients().await.reader;
         let Ok(got) = timeout(REQUEST_TIMEOUT, reader.get(&path)).await else { return Err(stalled(key)) };
         match got {
-            Ok(result) => {
-                let made_by = result.attributes.get(&Attribute::Metadata(MADE_BY.into())).map(|value| value.as_ref().to_owned());
-                Ok(Some(Stored { etag: result.meta.e_tag.clone().unwrap_or_default(), made_by, result }))
-            }
+            Ok(result) => Ok(Some(Stored { etag: result.meta.e_tag.clone().unwrap_or_default(), result })),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(told(key, &error)),
         }
@@ -264,7 +266,8 @@ impl Store {
 fn attributes(label: &Label) -> Attributes {
     let mut attributes = Attributes::new();
     attributes.insert(Attribute::ContentType, label.content_type.into());
-    attributes.insert(Attribute::Metadata(MADE_BY.into()), label.made_by.clone().into());
+    let (name, value) = &label.mark;
+    attributes.insert(Attribute::Metadata((*name).into()), value.clone().into());
     attributes
 }
 

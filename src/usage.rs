@@ -1,11 +1,157 @@
 //! `usage`: takes usage reports from the nodes, joins them with what Kubernetes knows, and writes Parquet to S3. Nothing that was acknowledged is
 //! lost, and nothing is written twice.
+//!
+//! ```text
+//! collect (on every node) -> POST /metrics -> ingest -> journal (fsync) -> 200
+//!                                                          |
+//!              watches -> index -> join <- seal (one file per cluster and day, fsync) -> upload (create-only) -> journal shrinks
+//! ```
+//!
+//! [`collect`] is the other end: it runs on the nodes. [`payload`] reads what it sends, [`ingest`] puts that into the [`journal`], unjudged and
+//! unjoined. When there is enough, [`seal`](mod@seal) reads it again, [`join`] adds what the [`index`] of Kubernetes knows, and [`table`] writes it;
+//! [`upload`] sends the bytes that were sealed until they are in the bucket, and nothing else. [`pipeline`] is what drives both.
 
+mod auth;
+mod board;
 pub mod collect;
+mod config;
 pub mod facts;
 pub mod index;
+pub mod ingest;
 pub mod join;
+pub mod journal;
+pub mod key;
+mod metrics;
+mod packing;
 pub mod payload;
+mod pipeline;
 pub mod report;
 pub mod resources;
+pub mod seal;
+mod status;
 pub mod table;
+mod upload;
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use maud::Markup;
+use prometheus::Registry;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use self::auth::Auth;
+use self::config::AuthConfig;
+use self::index::Keep;
+use self::ingest::Ingest;
+use self::journal::Journal;
+use self::metrics::{IngestMetrics, JournalMetrics, SealMetrics};
+use self::pipeline::{Pipeline, Progress};
+use self::seal::Sealer;
+use self::upload::Uploader;
+use crate::k8s::WatchMetrics;
+use crate::parts::Parts;
+use crate::server::{Document, Fragment, Handlers, Health, IngestHandler, Listen, Panel};
+use crate::time::Clock;
+
+pub use self::config::{AuthSection, UsageConfig, UsageConfigError, UsageSection};
+pub use self::journal::JournalError;
+
+/// The schema of what collectors send.
+const SCHEMA: Document = Document { path: "/schema/usage.json", content_type: "application/schema+json", text: payload::SCHEMA };
+
+/// What is shown, and what answers.
+struct Service {
+    ingest: Arc<Ingest>,
+    pipeline: Arc<Pipeline>,
+    journal_budget: u64,
+    debug_k8s_api: bool,
+    clock: Clock,
+}
+
+/// Opens the journal and sets everything up that is fed from it.
+///
+/// # Errors
+/// For a journal, a token or a way to Kubernetes that cannot be used.
+pub fn build(
+    config: UsageConfig,
+    kube: &kube::Config,
+    watch: &WatchMetrics,
+    registry: &Registry,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<Parts> {
+    if config.auth == AuthConfig::Open {
+        tracing::warn!("anybody who reaches the port can send usage reports; see --usage-token-review and --usage-token-file");
+    }
+    let metrics = SealMetrics::register(registry)?;
+    let journal_metrics = JournalMetrics::register(registry)?;
+    let auth = Auth::new(&config.auth, kube)?;
+    let keep = Keep::default();
+    let (index, mut tasks) = index::watch(kube, config.retention(), keep, watch, clock, config.debug_k8s_api, stop)?;
+    let (journal, ended) = Journal::open(&config.journal_dir, config.journal_budget, clock.clone(), journal_metrics.clone())?;
+    let (waiting, _) = journal.unsealed();
+    tracing::info!(folder = %journal.folder().display(), id = journal.id(), reports = waiting.entries, seals = journal.seals().len(), "the journal is open");
+    let ingest = Ingest::new(journal.clone(), auth, config.body_limit, IngestMetrics::register(registry)?, clock.clone());
+    let ingest = Arc::new(ingest);
+    let sealer = Sealer {
+        journal: journal.clone(),
+        index,
+        prefix: config.prefix,
+        cluster_name: config.cluster_name,
+        metrics: metrics.clone(),
+        journal_metrics,
+    };
+    let uploader = Uploader { journal, store: config.store, metrics, clock: clock.clone() };
+    let (roll, progress, sealed) = (config.roll, Progress::default(), Notify::new());
+    let pipeline = Arc::new(Pipeline { sealer, uploader, roll, progress, sealed, clock: clock.clone() });
+    let stop = || stop.clone();
+    tasks.push(("the journal".to_owned(), pipeline::journal(Arc::clone(&ingest), ended, stop()).boxed()));
+    tasks.push(("the sealing of reports".to_owned(), Arc::clone(&pipeline).seal(stop()).boxed()));
+    tasks.push(("the upload of usage".to_owned(), Arc::clone(&pipeline).upload(stop()).boxed()));
+    tasks.push(("the housekeeping of usage".to_owned(), Arc::clone(&pipeline).keep_house(Arc::clone(&ingest), stop()).boxed()));
+    let taking = Arc::clone(&ingest);
+    let handler: IngestHandler = Arc::new(move |request| {
+        let taking = Arc::clone(&taking);
+        async move { taking.respond(request).await }.boxed()
+    });
+    let handlers = Handlers { ingest: Some(handler), documents: vec![SCHEMA], ..Handlers::default() };
+    let service = Service {
+        ingest,
+        pipeline,
+        journal_budget: config.journal_budget,
+        debug_k8s_api: config.debug_k8s_api,
+        clock: clock.clone(),
+    };
+    Ok(Parts { handlers, listen: config.address.map(Listen::Ingest), ..Parts::new(Arc::new(UsagePanel(service)), tasks) })
+}
+
+impl Service {
+    fn journal(&self) -> &Journal {
+        &self.ingest.journal
+    }
+}
+
+struct UsagePanel(Service);
+
+impl Panel for UsagePanel {
+    fn name(&self) -> &'static str {
+        "usage"
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        status::readiness(&self.0)
+    }
+
+    fn health(&self) -> Health {
+        status::health(&self.0)
+    }
+
+    fn fragments(&self) -> Vec<Fragment> {
+        Vec::new()
+    }
+
+    fn section(&self) -> Markup {
+        status::section(&self.0, self.0.clock.now())
+    }
+}

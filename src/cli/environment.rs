@@ -15,7 +15,9 @@ use crate::export::{Endpoints, ExportSection};
 use crate::inventory::InventorySection;
 use crate::podmetrics::PodmetricsSection;
 use crate::podmetrics::guard::parse_range;
+use crate::size::parse_bytes;
 use crate::time::{parse_duration, parse_duration_or_zero};
+use crate::usage::{AuthSection, UsageSection};
 
 /// A variable that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,7 @@ impl<'a> Environment<'a> {
             inventory,
             export,
             podmetrics: self.podmetrics()?,
+            usage: self.usage()?,
         })
     }
 
@@ -119,6 +122,24 @@ impl<'a> Environment<'a> {
             timeout: self.parsed("S3EXPORTER_PODMETRICS_TIMEOUT", parse_duration)?,
             max_age: self.parsed("S3EXPORTER_PODMETRICS_MAX_AGE", parse_duration_or_zero)?,
             ..Default::default()
+        })
+    }
+
+    fn usage(&self) -> Result<UsageSection, VariableError> {
+        Ok(UsageSection {
+            enabled: self.parsed("S3EXPORTER_USAGE", parse_bool)?,
+            address: self.text("S3EXPORTER_USAGE_ADDRESS"),
+            bucket: self.text("S3EXPORTER_USAGE_BUCKET"),
+            shared_bucket: self.text("S3_BUCKET"),
+            prefix: self.text("S3_PREFIX"),
+            cluster_name: self.text("CLUSTER_NAME"),
+            journal_dir: self.path("S3EXPORTER_JOURNAL_DIR"),
+            journal_budget: self.parsed("S3EXPORTER_USAGE_JOURNAL_BUDGET", parse_bytes)?,
+            roll_bytes: self.parsed("S3EXPORTER_USAGE_ROLL_BYTES", parse_bytes)?,
+            roll_age: self.parsed("S3EXPORTER_USAGE_ROLL_AGE", parse_duration)?,
+            body_limit: self.parsed("S3EXPORTER_USAGE_BODY_LIMIT", parse_bytes)?,
+            debug_k8s_api: self.parsed("DEBUG_K8S_API", parse_bool)?,
+            auth: AuthSection { token_file: self.path("S3EXPORTER_USAGE_TOKEN_FILE"), ..Default::default() },
         })
     }
 

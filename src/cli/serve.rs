@@ -8,6 +8,7 @@ use super::args::{InventoryArgs, ProgramArgs, S3Args};
 use super::environment::Environment;
 use super::export_args::ExportArgs;
 use super::podmetrics_args::PodmetricsArgs;
+use super::usage_args::UsageArgs;
 use crate::app::{App, Failure};
 use crate::config::{Config, Settings};
 use crate::inventory::FlagBucket;
@@ -28,6 +29,8 @@ pub(super) struct ServeArgs {
     export: ExportArgs,
     #[command(flatten)]
     podmetrics: PodmetricsArgs,
+    #[command(flatten)]
+    usage: UsageArgs,
     /// Address to listen on; :PORT is all interfaces [env: S3EXPORTER_ADDRESS] [default: :9340].
     #[arg(long, value_name = "ADDRESS", help_heading = "Program")]
     address: Option<String>,
@@ -47,6 +50,7 @@ impl ServeArgs {
             inventory: self.inventory.section(),
             export: self.export.section()?,
             podmetrics: self.podmetrics.section(),
+            usage: self.usage.section(),
             ..Default::default()
         };
         let settings = self.program.complete(flags, env)?;

@@ -15,7 +15,7 @@ use super::metrics::Stage;
 use crate::http::{Failed, Retry, RetryPolicy, with_retries};
 use crate::promapi::scan::Scanner;
 use crate::promapi::{Answer, MetricName, Query, QueryError, QueryFailure, Selector, Span};
-use crate::store::{Compressor, Condition, Decompressor, Label, Put, StoreError};
+use crate::store::{Compressor, Condition, Decompressor, Label, MADE_BY, Put, StoreError};
 use crate::time::{UtcHour, humanize};
 
 /// Between this clock and the source's. More would have hours exported that are not over, or not yet settled.
@@ -144,7 +144,7 @@ impl Endpoint {
             .map_err(|why| never(format!("{}: {why}", self.prometheus.location())))?;
         let key = self.config.keys.data(hour, metric);
         let asked = self.asked(hour, metric);
-        let label = Label { content_type: "application/json", made_by: asked.label() };
+        let label = Label { content_type: "application/json", mark: (MADE_BY, asked.label()) };
         let mut upload = self.store.upload(&key, label);
         let mut digests = Digests::new(self.rules.compress.is_some());
         let mut compressor = Compressor::new(self.rules.compress).map_err(|error| never(error.to_string()))?;
@@ -194,8 +194,8 @@ impl Endpoint {
         let Some(stored) = self.store.get(&key).await? else { return Ok(There::Nothing) };
         let asked = self.asked(hour, metric);
         let etag = stored.etag.clone();
-        let same = match &stored.made_by {
-            Some(made_by) if *made_by != asked.label() => return Ok(There::Garbage(etag)),
+        let same = match stored.mark(MADE_BY) {
+            Some(made_by) if made_by != asked.label() => return Ok(There::Garbage(etag)),
             made_by => made_by.is_some(),
         };
         let (mut digests, mut scanner) = (Digests::new(self.rules.compress.is_some()), Scanner::default());

@@ -56,7 +56,7 @@ pub(super) fn health(exports: &[Arc<Export>]) -> Health {
         });
         details.insert(alias(export), told);
     }
-    Health { healthy, details: json!({ "endpoints": Value::Object(details) }) }
+    Health::new(healthy, json!({ "endpoints": Value::Object(details) }))
 }
 
 pub(super) fn section(exports: &[Arc<Export>], now: Timestamp) -> Markup {

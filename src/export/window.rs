@@ -12,7 +12,7 @@ use super::manifest::{Entry, Manifest, Mark};
 use super::metrics::Stage;
 use super::plan::{Before, Due, Found, before};
 use crate::promapi::MetricName;
-use crate::store::{Condition, Label, Put, StoreError};
+use crate::store::{Condition, Label, MADE_BY, Put, StoreError};
 use crate::time::UtcHour;
 
 /// Writers that change a manifest at the same time settle in as many rounds as there are writers.
@@ -125,7 +125,7 @@ impl Endpoint {
         manifest.judge(self.rules.recheck);
         let key = self.config.keys.manifest(hour);
         for _ in 0..MOST_ROUNDS {
-            let label = Label { content_type: "application/json", made_by: "export manifest".to_owned() };
+            let label = Label { content_type: "application/json", mark: (MADE_BY, "export manifest".to_owned()) };
             let condition = etag.take().map_or(Condition::Absent, Condition::Unchanged);
             let put = self.store.put(&key, Bytes::from(manifest.render()), &label, &condition).await?;
             self.metrics.stage(Stage::Seal, start.elapsed());

@@ -65,7 +65,7 @@ pub(super) fn health(buckets: &[Arc<Bucket>]) -> Health {
         healthy &= state.consecutive_failures < MANY_FAILURES;
         details.insert(bucket.target().name.clone(), bucket_health(bucket, &state));
     }
-    Health { healthy, details: json!({ "buckets": Value::Object(details) }) }
+    Health::new(healthy, json!({ "buckets": Value::Object(details) }))
 }
 
 fn bucket_health(bucket: &Bucket, state: &State) -> Value {

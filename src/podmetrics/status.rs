@@ -35,7 +35,7 @@ pub(super) fn health(service: &Service) -> Health {
         "jobs": service.discovery.jobs().len(),
         "pods": { "scrapable": counts.scrapable, "waiting": counts.waiting, "malformed": counts.all_malformed() },
     });
-    Health { healthy, details }
+    Health::new(healthy, details)
 }
 
 pub(super) fn section(service: &Service, now: Timestamp) -> Markup {

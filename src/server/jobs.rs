@@ -33,7 +33,7 @@ pub(super) fn named(query: Option<&str>) -> Option<String> {
 }
 
 pub(super) async fn answer(shared: &Shared, job: String, headers: HeaderMap) -> Response {
-    let Some(handler) = &shared.jobs else {
+    let Some(handler) = &shared.handlers.jobs else {
         let text = "this exporter does not scrape pods, so it answers for no job; start it with --podmetrics. Its own metrics are at \
                     /metrics without a query\n";
         return (StatusCode::NOT_FOUND, text).into_response();

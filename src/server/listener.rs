@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Connections at once; a Prometheus needs one.
-const MOST_CONNECTIONS: usize = 512;
+pub const CONNECTIONS: usize = 512;
+/// The same for a listener that all nodes of a cluster send to.
+pub const MOST_CONNECTIONS: usize = 4_096;
 /// For the head of a request, and so for an idle connection too; a scraper connects again.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this a connection takes no further request.
@@ -67,9 +69,9 @@ fn dual_stack(port: u16) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `routes` until `stop`; then answers in progress may end.
-pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) -> anyhow::Result<()> {
-    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+/// Serves `routes` on so many connections at once until `stop`; then answers in progress may end.
+pub async fn serve(listener: TcpListener, routes: Router, connections: usize, stop: CancellationToken) -> anyhow::Result<()> {
+    let connections = Arc::new(Semaphore::new(connections));
     let open = TaskTracker::new();
     let accept = async {
         loop {
@@ -147,7 +149,7 @@ mod tests {
         let listener = bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let routes = Router::new().route("/", get(|| async { "well" })).route("/never", get(pending::<()>));
-        tokio::spawn(serve(listener, routes, stop.clone()));
+        tokio::spawn(serve(listener, routes, CONNECTIONS, stop.clone()));
         (address, stop)
     }
 
@@ -163,7 +165,7 @@ mod tests {
     async fn clients_that_say_nothing_or_never_end_make_room_for_others() {
         let (address, _stop) = server().await;
         let mut silent = Vec::new();
-        for _ in 0..MOST_CONNECTIONS / 2 {
+        for _ in 0..CONNECTIONS / 2 {
             silent.push(TcpStream::connect(address).await.unwrap());
             let mut waiting = TcpStream::connect(address).await.unwrap();
             waiting.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -180,7 +182,7 @@ mod tests {
             sleep(LIFETIME + DRAIN).await;
             "well"
         };
-        tokio::spawn(serve(listener, Router::new().route("/", get(slow)), CancellationToken::new()));
+        tokio::spawn(serve(listener, Router::new().route("/", get(slow)), CONNECTIONS, CancellationToken::new()));
         assert!(answer(address, "/").await.ends_with("well"));
     }
 

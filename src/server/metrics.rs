@@ -44,10 +44,6 @@ pub(super) async fn scrape(State(shared): State<Shared>, RawQuery(query): RawQue
     response
 }
 
-pub(super) async fn no_ingest() -> Response {
-    (StatusCode::NOT_FOUND, "this exporter takes no usage reports, so there is nothing to POST to\n").into_response()
-}
-
 fn respond(shared: &Shared, gzip: bool) -> Response {
     let own = match TextEncoder::new().encode_to_string(&shared.registry.gather()) {
         Ok(text) => text,

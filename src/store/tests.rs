@@ -5,7 +5,7 @@ use fakes::s3_memory::{S3Effect, S3Fault, S3Memory};
 use super::*;
 
 fn label(made_by: &str) -> Label {
-    Label { content_type: "application/json", made_by: made_by.to_owned() }
+    Label { content_type: "application/json", mark: (MADE_BY, made_by.to_owned()) }
 }
 
 async fn server() -> (S3Memory, Store) {
@@ -93,10 +93,10 @@ async fn a_server_and_a_folder_behave_alike() {
 async fn what_made_an_object_is_kept_beside_it() {
     let (server, store) = server().await;
     store.put("k", "v".into(), &label("this request"), &Condition::Absent).await.unwrap();
-    assert_eq!(store.get("k").await.unwrap().unwrap().made_by.as_deref(), Some("this request"));
+    assert_eq!(store.get("k").await.unwrap().unwrap().mark(MADE_BY), Some("this request"));
     assert_eq!(server.objects("exports")[0].1.content_type.as_deref(), Some("application/json"));
     server.put("exports", "other", fakes::s3_memory::Object::sized(3));
-    assert_eq!(store.get("other").await.unwrap().unwrap().made_by, None);
+    assert_eq!(store.get("other").await.unwrap().unwrap().mark(MADE_BY), None);
 }
 
 /// The put was done, and nobody heard of it: the next attempt finds it.

@@ -165,6 +165,11 @@ impl Index {
         self.namespaces.get(KUBE_SYSTEM)
     }
 
+    /// Names of the nodes that are there.
+    pub(super) fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.here().map(|name| &**name)
+    }
+
     pub(super) fn node(&self, name: &str) -> Option<&NodeEntry> {
         self.nodes.get(name)
     }

@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use self::batches::{Batches, Counts, Group};
+pub use self::batches::{Batches, Counts, Group, day};
 
 use super::facts::{Claims, KnownPod, NodeFacts, PodFacts};
 use super::index::{Index, PodEntry};

@@ -52,6 +52,11 @@ impl<K, V> Default for Kept<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V> Kept<K, V> {
+    /// Keys of what is there.
+    pub fn here(&self) -> impl Iterator<Item = &K> {
+        self.entries.iter().filter(|(_, entry)| entry.gone.is_none()).map(|(key, _)| key)
+    }
+
     /// What has this key, or had it.
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where

@@ -158,7 +158,7 @@ fn index(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
-/// The day of a time in microseconds since the Unix epoch.
-fn day(microseconds: i64) -> Date {
+/// The day of a time in microseconds since the Unix epoch, in UTC.
+pub fn day(microseconds: i64) -> Date {
     Timestamp::from_microsecond(microseconds).unwrap_or_default().to_zoned(TimeZone::UTC).date()
 }

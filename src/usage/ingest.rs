@@ -1,0 +1,289 @@
+//! `POST /metrics`: from a request to an entry of the journal, or to a refusal that says what is wrong.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use zstd::bulk::Compressor;
+
+use super::auth::{Auth, Denied};
+use super::board::Board;
+use super::journal::{AppendError, Appended, Journal, NewEntry, ReportId};
+use super::metrics::IngestMetrics;
+use super::packing::{Packing, UnpackError};
+use super::payload::{self, Checked, RejectionKind};
+use super::report::DeadLetter;
+use crate::time::Clock;
+
+/// From the head of a request to the end of its body.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// Bodies in memory, in KiB; whoever comes when there are more has to wait.
+const HELD_KIB: usize = 64 << 10;
+/// How long somebody waits for the others.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Bodies that are larger are read where they do not keep others waiting.
+const LARGE: usize = 256 << 10;
+/// Level of what is packed for the journal: fast, and three quarters of what a high one saves.
+const LEVEL: i32 = 1;
+/// Dead letters that an answer tells.
+const MOST_TOLD: usize = 100;
+/// A report of a time that is so far ahead is counted.
+const AHEAD_SECONDS: f64 = 60.0;
+
+/// Takes reports.
+pub struct Ingest {
+    pub(super) journal: Journal,
+    pub(super) auth: Auth,
+    pub(super) body_limit: usize,
+    pub(super) metrics: IngestMetrics,
+    pub(super) board: Board,
+    pub(super) clock: Clock,
+    most_held: usize,
+    held: Semaphore,
+    packers: Mutex<Vec<Compressor<'static>>>,
+}
+
+/// Why a report is not taken.
+struct Refusal {
+    outcome: &'static str,
+    status: StatusCode,
+    /// Path of the field that is wrong.
+    field: Option<String>,
+    reason: String,
+    /// Seconds after which it is worth trying again.
+    retry_after: Option<u32>,
+}
+
+impl Refusal {
+    fn new(outcome: &'static str, status: StatusCode, reason: impl Into<String>) -> Self {
+        Self { outcome, status, field: None, reason: reason.into(), retry_after: None }
+    }
+
+    fn later(outcome: &'static str, seconds: u32, reason: impl Into<String>) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(outcome, StatusCode::SERVICE_UNAVAILABLE, reason) }
+    }
+}
+
+/// A report that is on its way into the journal.
+struct Prepared {
+    node: String,
+    rows: u32,
+    dead: Vec<DeadLetter>,
+    collected_at: i64,
+    entry: Option<NewEntry>,
+}
+
+impl Ingest {
+    /// Takes reports into `journal`, of bodies up to `body_limit` bytes.
+    pub fn new(journal: Journal, auth: Auth, body_limit: usize, metrics: IngestMetrics, clock: Clock) -> Self {
+        let most_held = HELD_KIB.max(kib(body_limit) as usize);
+        Self {
+            journal,
+            auth,
+            body_limit,
+            metrics,
+            board: Board::default(),
+            clock,
+            most_held,
+            held: Semaphore::new(most_held),
+            packers: Mutex::default(),
+        }
+    }
+
+    /// Answers a request.
+    pub async fn respond(&self, request: Request) -> Response {
+        let begun = Instant::now();
+        let (outcome, response) = match self.take(request).await {
+            Ok((appended, prepared)) => {
+                let outcome = match appended {
+                    Some(Appended::Added) => "added",
+                    Some(Appended::Repeated) => "repeated",
+                    None => "empty",
+                };
+                self.count(outcome, &prepared);
+                self.metrics.duration.observe(begun.elapsed().as_secs_f64());
+                (outcome, Json(accepted(&prepared.dead)).into_response())
+            }
+            Err(refusal) => (refusal.outcome, refused(&refusal)),
+        };
+        self.metrics.reports.with_label_values(&[outcome]).inc();
+        response
+    }
+
+    /// Waits until reports that are on their way have been answered, for as long as a server waits for its answers.
+    pub async fn drain(&self) {
+        let all = u32::try_from(self.most_held).unwrap_or(u32::MAX);
+        if timeout(LONGEST_WAIT, self.held.acquire_many(all)).await.is_err() {
+            tracing::warn!("some reports were not there in time; their senders will send them again");
+        }
+    }
+
+    async fn take(&self, request: Request) -> Result<(Option<Appended>, Prepared), Refusal> {
+        let (head, body) = request.into_parts();
+        let sender = self.auth.sender(&head.headers).await.map_err(denied)?;
+        let packing = Packing::of(&head.headers).map_err(|encoding| {
+            let reason = format!("the Content-Encoding `{encoding}` is not taken; gzip and zstd are");
+            Refusal::new("unknown_encoding", StatusCode::UNSUPPORTED_MEDIA_TYPE, reason)
+        })?;
+        // Before the body is read: it would be thrown away.
+        if self.journal.is_full() {
+            return Err(not_appended(&AppendError::Full));
+        }
+        let told = content_length(&head.headers).unwrap_or(self.body_limit);
+        if told > self.body_limit {
+            return Err(self.too_large());
+        }
+        let waited = timeout(LONGEST_WAIT, self.held.acquire_many(kib(told))).await;
+        let Ok(Ok(_held)) = waited else { return Err(not_appended(&AppendError::Busy)) };
+        let body = self.read(body).await?;
+        self.metrics.received.inc_by(body.len() as u64);
+        let large = body.len() > LARGE;
+        let prepared =
+            if large { tokio::task::block_in_place(|| self.prepare(&body, packing)) } else { self.prepare(&body, packing) };
+        let mut prepared = prepared?;
+        sender.may_report(&prepared.node).map_err(denied)?;
+        let appended = match prepared.entry.take() {
+            Some(entry) => Some(self.journal.append(entry).await.map_err(|error| not_appended(&error))?),
+            None => None,
+        };
+        Ok((appended, prepared))
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        match timeout(BODY_DEADLINE, Limited::new(body, self.body_limit).collect()).await {
+            Ok(Ok(read)) => Ok(read.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
+            Ok(Err(error)) => {
+                Err(Refusal::new("aborted", StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")))
+            }
+            Err(_) => Err(Refusal::new(
+                "aborted",
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body was not there within {} s", BODY_DEADLINE.as_secs()),
+            )),
+        }
+    }
+
+    /// Unpacks and checks a body, and packs it for the journal.
+    fn prepare(&self, body: &[u8], packing: Packing) -> Result<Prepared, Refusal> {
+        let plain = packing.unpack(body, self.body_limit).map_err(|error| match error {
+            UnpackError::TooLarge(_) => self.too_large(),
+            UnpackError::Damaged(_) => Refusal::new("not_json", StatusCode::BAD_REQUEST, error.to_string()),
+        })?;
+        let Checked { node_name, timestamp, collected_at, pods, dead } = payload::check(&plain).map_err(|rejection| {
+            let (outcome, status) = match rejection.kind {
+                RejectionKind::NotJson => ("not_json", StatusCode::BAD_REQUEST),
+                RejectionKind::Invalid => ("invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            };
+            let field = (!rejection.field.is_empty()).then_some(rejection.field);
+            Refusal { field, ..Refusal::new(outcome, status, rejection.reason) }
+        })?;
+        let rows = u32::try_from(pods).unwrap_or(u32::MAX);
+        let length = u32::try_from(plain.len()).unwrap_or(u32::MAX);
+        let entry = (pods > 0).then(|| {
+            let id = ReportId::new(&node_name, &timestamp, collected_at);
+            let now = self.clock.now().as_millisecond();
+            let (packing, packed) = match packing {
+                Packing::Identity => self.pack(&plain),
+                packed => (packed, Cow::Borrowed(body)),
+            };
+            NewEntry::new(id, now, rows, packing, length, &packed)
+        });
+        Ok(Prepared { node: node_name.into_owned(), rows, dead, collected_at, entry })
+    }
+
+    /// The body as it is where it cannot be packed.
+    fn pack<'a>(&self, plain: &'a [u8]) -> (Packing, Cow<'a, [u8]>) {
+        let idle = self.packers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(mut packer) = idle.or_else(|| Compressor::new(LEVEL).ok()) else { return (Packing::Identity, plain.into()) };
+        let packed = packer.compress(plain);
+        self.packers.lock().unwrap_or_else(PoisonError::into_inner).push(packer);
+        packed.map_or((Packing::Identity, plain.into()), |packed| (Packing::Zstd, packed.into()))
+    }
+
+    fn too_large(&self) -> Refusal {
+        let reason = format!("the body is larger than {} bytes (--usage-body-limit)", self.body_limit);
+        Refusal::new("too_large", StatusCode::PAYLOAD_TOO_LARGE, reason)
+    }
+
+    fn count(&self, outcome: &str, prepared: &Prepared) {
+        let now = self.clock.now();
+        self.board.heard(&prepared.node, now);
+        #[expect(clippy::cast_precision_loss, reason = "differences of days are exact")]
+        let delay = (now.as_microsecond() - prepared.collected_at) as f64 / 1e6;
+        if delay < -AHEAD_SECONDS {
+            self.metrics.ahead.inc();
+        }
+        if outcome == "added" {
+            self.metrics.delay.observe(delay.max(0.0));
+            self.metrics.rows.inc_by(u64::from(prepared.rows));
+            self.metrics.dead_letters.inc_by(prepared.dead.len() as u64);
+        }
+    }
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX)
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn denied(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Unauthorized(reason) => Refusal::new("unauthorized", StatusCode::UNAUTHORIZED, reason),
+        Denied::Forbidden(reason) => Refusal { field: None, ..Refusal::new("forbidden", StatusCode::FORBIDDEN, reason) },
+        Denied::Unavailable(reason) => Refusal::later("unavailable", 5, reason),
+    }
+}
+
+fn not_appended(error: &AppendError) -> Refusal {
+    match error {
+        AppendError::Full => Refusal::later("full", 30, error.to_string()),
+        AppendError::Busy => Refusal::later("unavailable", 1, error.to_string()),
+        AppendError::Failed(_) => Refusal::later("unavailable", 10, error.to_string()),
+    }
+}
+
+/// `{"status":"ok"}`, and what was not usable, if anything.
+fn accepted(dead: &[DeadLetter]) -> Value {
+    if dead.is_empty() {
+        return json!({ "status": "ok" });
+    }
+    let told: Vec<Value> = dead
+        .iter()
+        .take(MOST_TOLD)
+        .map(|dead| json!({ "index": dead.index, "field": dead.field, "reason": dead.reason }))
+        .collect();
+    json!({ "status": "ok", "rejected_count": dead.len(), "rejected": told })
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let mut told = json!({ "status": "error", "error": refusal.reason });
+    if let Some(field) = &refusal.field {
+        told["field"] = json!(field);
+    }
+    let mut response = (refusal.status, Json(told)).into_response();
+    let headers = response.headers_mut();
+    if let Some(seconds) = refusal.retry_after {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    }
+    if refusal.outcome == "unknown_encoding" {
+        headers.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("gzip, zstd, identity"));
+    }
+    response
+}
