@@ -108,7 +108,7 @@ pub struct KnownPod {
 }
 
 /// Effective resources of a pod; what is absent is 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Resources {
     /// Thousandths of a core, rounded up.
     pub cpu_millicores: i64,

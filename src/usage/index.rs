@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::entry::Indexed;
 pub(super) use self::entry::{NodeEntry, Owner, PodEntry};
 pub use self::feed::{Indexes, WatchState, check, watch};
 
-use self::entry::{ClaimEntry, Indexed, Name};
+use self::entry::{ClaimEntry, Effective, Name};
 use self::kept::{Kept, Millis, Table};
 use self::pods::Pods;
 use crate::k8s::{Shared, Uid};
@@ -75,6 +76,7 @@ pub struct Index {
     texts: Shared<str>,
     label_sets: Shared<[Arc<str>]>,
     owners: Shared<Owner>,
+    resources: Shared<Effective>,
 }
 
 impl Index {
@@ -93,6 +95,7 @@ impl Index {
             texts: Shared::default(),
             label_sets: Shared::default(),
             owners: Shared::default(),
+            resources: Shared::default(),
         }
     }
 
@@ -111,6 +114,7 @@ impl Index {
         B::table_mut(self).end_list(now.as_millisecond());
         self.label_sets.sweep();
         self.owners.sweep();
+        self.resources.sweep();
         self.texts.sweep();
         self.sweep(now);
     }

@@ -9,6 +9,8 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 pub use self::batches::{Batches, Counts, Group, day};
 
 use super::facts::{Claims, KnownPod, NodeFacts, PodFacts};
@@ -66,12 +68,12 @@ impl<'a> Join<'a> {
     /// The pod that a usage is of: by its UID, or as a static pod by its hash. One that Kubernetes does not know has the names of the usage.
     pub fn pod(&self, usage: &PodUsage) -> PodFacts {
         let entry = self.index.pod(&usage.pod_id);
-        let started = || entry.and_then(|entry| entry.started.as_deref());
+        let started = || Some(Timestamp::from_second(entry?.started?).ok()?.to_string().into());
         PodFacts {
             pod_id: usage.pod_id.as_str().into(),
             namespace: entry.map_or_else(|| usage.namespace.as_str().into(), |entry| Arc::clone(&entry.namespace)),
             pod_name: entry.map_or_else(|| usage.name.as_str().into(), |entry| Arc::clone(&entry.name)),
-            pod_start_time: usage.pod_start_time.as_deref().or_else(started).map(Into::into),
+            pod_start_time: usage.pod_start_time.as_deref().map(Into::into).or_else(started),
             known: entry.map(|entry| self.known(entry)),
         }
     }
@@ -83,8 +85,8 @@ impl<'a> Join<'a> {
             owner: pod.controller.as_ref().map(|controller| Arc::clone(&controller.name)),
             workload_kind: workload.map(|workload| Arc::clone(&workload.kind)),
             workload_name: workload.map(|workload| Arc::clone(&workload.name)),
-            requests: pod.requests,
-            limits: pod.limits,
+            requests: pod.resources.requests,
+            limits: pod.resources.limits,
             labels: Arc::clone(&pod.labels),
             annotations: Arc::clone(&pod.annotations),
             claims: self.claims(pod),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::kept::{Millis, Table};
 use super::{Index, Keep};
 use crate::k8s::slim::{Claim, Job, Namespace, Node, Pod, ReplicaSet, Volume};
@@ -30,14 +32,21 @@ pub struct PodEntry {
     pub namespace: Arc<str>,
     pub name: Arc<str>,
     pub node: Option<Arc<str>>,
-    pub started: Option<Box<str>>,
+    /// Seconds since the Unix epoch.
+    pub started: Option<i64>,
     pub controller: Option<Arc<Owner>>,
-    pub requests: Resources,
-    pub limits: Resources,
+    pub resources: Arc<Effective>,
     pub labels: Arc<[Arc<str>]>,
     pub annotations: Arc<[Arc<str>]>,
     /// Names of claims in its namespace, sorted, each once.
     pub claims: Box<[Arc<str>]>,
+}
+
+/// Effective requests and limits.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Effective {
+    pub requests: Resources,
+    pub limits: Resources,
 }
 
 /// A node.
@@ -123,10 +132,9 @@ impl<const LONGEST: usize> Indexed for Pod<LONGEST> {
             namespace: index.text(self.meta.namespace.as_deref().unwrap_or_default()),
             name: self.meta.name.unwrap_or_default().into(),
             node: index.optional(self.node.as_deref()),
-            started: self.started.map(Into::into),
+            started: self.started.and_then(|at| at.parse().ok()).map(Timestamp::as_second),
             controller: index.owner(self.controller),
-            requests,
-            limits,
+            resources: index.resources.intern(Effective { requests, limits }),
             labels: index.label_sets.intern(labels),
             annotations: index.pairs(annotations).into(),
             claims: claims.into(),

@@ -9,10 +9,14 @@ use foldhash::fast::RandomState;
 /// Milliseconds since the Unix epoch.
 pub type Millis = i64;
 
+/// In the place of a time for what is not gone; an `Option` would be twice as large.
+const HERE: Millis = Millis::MAX;
+
 /// A table that a watch feeds. A list updates objects in place, and those that it did not have are gone when it is complete.
 #[derive(Debug)]
 pub struct Kept<K, V> {
-    entries: HashMap<K, Entry<V>, RandomState>,
+    /// Behind pointers, for a map has room for up to twice as many as it holds.
+    entries: HashMap<K, Box<Entry<V>>, RandomState>,
     /// Keys of what is gone and since when, in the order in which it went. One that came back meanwhile is here too.
     departed: VecDeque<(Millis, K)>,
     /// Number of the list that has begun last.
@@ -25,8 +29,8 @@ pub struct Kept<K, V> {
 #[derive(Debug)]
 struct Entry<V> {
     value: V,
-    /// Since when it is gone.
-    gone: Option<Millis>,
+    /// Since when it is gone; [`HERE`] if it is not.
+    gone: Millis,
     /// Number of the list that was the last when it was last seen.
     list: u32,
 }
@@ -72,8 +76,8 @@ impl<K: Hash + Eq + Clone, V> Kept<K, V> {
         } else {
             self.here += 1;
         }
-        let old = self.entries.insert(key, Entry { value, gone, list: self.list });
-        if old.is_some_and(|old| old.gone.is_none()) {
+        let entry = Entry { value, gone: gone.unwrap_or(HERE), list: self.list };
+        if self.entries.insert(key, entry.into()).is_some_and(|old| old.gone == HERE) {
             self.here -= 1;
         }
     }
@@ -93,8 +97,8 @@ impl<K: Hash + Eq + Clone, V> Table for Kept<K, V> {
     fn end_list(&mut self, now: Millis) {
         self.synced = true;
         for (key, entry) in &mut self.entries {
-            if entry.gone.is_none() && entry.list != self.list {
-                entry.gone = Some(now);
+            if entry.gone == HERE && entry.list != self.list {
+                entry.gone = now;
                 self.here -= 1;
                 self.departed.push_back((now, key.clone()));
             }
@@ -104,7 +108,7 @@ impl<K: Hash + Eq + Clone, V> Table for Kept<K, V> {
     fn sweep(&mut self, before: Millis) {
         while self.departed.front().is_some_and(|&(since, _)| since <= before) {
             let Some((since, key)) = self.departed.pop_front() else { break };
-            if self.entries.get(&key).is_some_and(|entry| entry.gone == Some(since)) {
+            if self.entries.get(&key).is_some_and(|entry| entry.gone == since) {
                 self.entries.remove(&key);
             }
         }
