@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod collect;
 mod demo;
 mod environment;
 mod export;
@@ -19,6 +20,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::check::check;
+use self::collect::CollectArgs;
 use self::demo::DemoArgs;
 use self::export::{ExportCommand, export};
 use self::serve::ServeArgs;
@@ -49,6 +51,8 @@ enum Command {
     Check(Box<ServeArgs>),
     /// Export what Prometheus knows to S3 once, and end. Exits with 1 if anything is missing.
     Export(Box<ExportCommand>),
+    /// Ask the kubelet of this node what its pods use, and send reports until stopped.
+    Collect(Box<CollectArgs>),
     /// Run on a sample bucket in a local folder, without any account.
     Demo(DemoArgs),
 }
@@ -63,6 +67,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::serve(*args).await,
         Command::Check(args) => check(*args).await,
         Command::Export(command) => export(*command).await,
+        Command::Collect(args) => collect::collect(*args).await,
         Command::Demo(args) => demo::demo(args).await,
     };
     match result {
@@ -124,6 +129,7 @@ mod tests {
         assert!(matches!(command(&["x", "serve", "-bucket=b"]), Some(Command::Serve(_))));
         assert!(matches!(command(&["x", "check", "--cluster", "a"]), Some(Command::Check(_))));
         assert!(matches!(command(&["x", "export", "--plan"]), Some(Command::Export(_))));
+        assert!(matches!(command(&["x", "collect", "--once"]), Some(Command::Collect(_))));
         assert!(matches!(command(&["x", "demo"]), Some(Command::Demo(_))));
     }
 

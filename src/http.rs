@@ -3,6 +3,7 @@
 //! Every request has a stall limit and a total limit. Only what can succeed is tried again, with jittered exponential back-off, never before
 //! the time in `Retry-After`. Redirects are not followed: they would carry a signed request to a peer that nobody named.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,6 +44,12 @@ pub enum ClientError {
 /// What a client shows and trusts, and how long it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientOptions<'a> {
+    /// Whether servers must prove who they are. Only an operator may say that they need not.
+    pub verify: bool,
+    /// Asks peers themselves, whatever `HTTPS_PROXY` and the like say.
+    pub direct: bool,
+    /// A name that nobody has to look up, and its address.
+    pub resolve: Option<(&'a str, IpAddr)>,
     /// PEM certificates trusted beside the system's.
     pub ca_bundle: Option<&'a Path>,
     /// Certificate and key, PEM, shown to servers.
@@ -53,7 +60,7 @@ pub struct ClientOptions<'a> {
 
 impl Default for ClientOptions<'_> {
     fn default() -> Self {
-        Self { ca_bundle: None, identity: None, stall_timeout: STALL_TIMEOUT }
+        Self { verify: true, direct: false, resolve: None, ca_bundle: None, identity: None, stall_timeout: STALL_TIMEOUT }
     }
 }
 
@@ -62,14 +69,22 @@ impl Default for ClientOptions<'_> {
 /// # Errors
 /// When the bundle is unreadable or holds no certificate, or the identity is none.
 pub fn client(options: ClientOptions<'_>) -> Result<reqwest::Client, ClientError> {
-    let ClientOptions { ca_bundle, identity, stall_timeout } = options;
+    let ClientOptions { verify, direct, resolve, ca_bundle, identity, stall_timeout } = options;
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("kube-s3-exporter/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(stall_timeout)
         .tcp_keepalive(Duration::from_secs(30))
+        .danger_accept_invalid_certs(!verify)
         .http1_only();
+    if direct {
+        builder = builder.no_proxy();
+    }
+    if let Some((name, address)) = resolve {
+        // The port is that of the URL.
+        builder = builder.resolve(name, (address, 0).into());
+    }
     if let Some(path) = ca_bundle {
         let pem = read_ca_bundle(path)?;
         let invalid = || ClientError::NoCertificate(path.into());

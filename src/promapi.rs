@@ -82,6 +82,7 @@ impl Prometheus {
             ca_bundle: options.tls.ca_bundle.as_deref(),
             identity: shown.as_deref(),
             stall_timeout: timeout,
+            ..Default::default()
         })?;
         Ok(Self { http, headers: endpoint::fixed_headers(options)?, address, identity, timeout, meter })
     }

@@ -11,9 +11,13 @@
 //! | [`s3_pages`] | ListObjectsV2 over computed keys, with faults | millions of objects, benchmarks, broken servers |
 //! | [`prometheus`] | the HTTP API of Prometheus over computed series, with faults | exports of any size, broken servers |
 //! | [`kube_api`] | the Kubernetes API: list and watch | watches, expiry, outages |
+//! | [`kubelet`] | the kubelet's `/stats/summary`, with faults | collectors on nodes |
+//! | [`imds`] | the metadata service of an EC2 instance | the same |
 //! | [`pods`] | pods with metrics, each on its own address | scrapes, and everything that a pod can do wrong |
 
+pub mod imds;
 pub mod kube_api;
+pub mod kubelet;
 pub mod pods;
 pub mod prometheus;
 pub mod s3_memory;

@@ -7,6 +7,7 @@
 //! fakes kube --clusters 1000 --kubeconfig-dir /tmp
 //! fakes kube --nodes 100 --pods-per-node 110 --kubeconfig-dir /tmp
 //! fakes pods --count 1000 --port 9150 --samples-per-pod 1857 --hang 5 --kubeconfig-dir /tmp
+//! fakes kubelet --pods 110 --port 10250 --tls
 //! ```
 
 use std::io::{self, Write};
@@ -15,7 +16,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use fakes::imds::{Imds, ImdsMode};
 use fakes::kube_api::{KubeApi, Population};
+use fakes::kubelet::Kubelet;
 use fakes::pods::{Fleet, FleetOptions};
 use fakes::prometheus::{MetricShape, Prometheus};
 use fakes::s3_memory::S3Memory;
@@ -93,6 +96,24 @@ enum Fake {
         /// Require this bearer token
         #[arg(long)]
         token: Option<String>,
+    },
+    /// A kubelet's /stats/summary, of pods that use more with each answer
+    Kubelet {
+        /// How many pods
+        #[arg(long, default_value_t = 110)]
+        pods: usize,
+        /// Name of its node
+        #[arg(long, default_value = "node-1")]
+        node: String,
+        /// HTTPS with an authority made at start; its certificate is printed
+        #[arg(long)]
+        tls: bool,
+        /// Require this bearer token
+        #[arg(long)]
+        token: Option<String>,
+        /// Also the metadata service of an EC2 instance with this id
+        #[arg(long, value_name = "ID")]
+        instance_id: Option<String>,
     },
     /// Pods with metrics, each on its own loopback address, and a Kubernetes API server that lists them
     Pods {
@@ -184,6 +205,26 @@ async fn main() -> io::Result<()> {
                 server.populate(&Population { ballast, ..Population::new(nodes, pods_per_node) });
             }
             print_api(&server, kubeconfig_dir)?;
+            tokio::signal::ctrl_c().await
+        }
+        Fake::Kubelet { pods, node, tls, token, instance_id } => {
+            let mut builder = Kubelet::builder().address(address).node(&node).pods(pods);
+            if tls {
+                builder = builder.tls(&["127.0.0.1", "localhost", &node]);
+            }
+            if let Some(token) = token {
+                builder = builder.token(&token);
+            }
+            let kubelet = builder.start().await?;
+            let ca = if tls { kubelet.ca_pem() } else { "" };
+            print(&format!("KUBELET_ENDPOINT={}\n{ca}", kubelet.endpoint()))?;
+            let imds = match instance_id {
+                Some(id) => Some(Imds::start(&id, ImdsMode::Both).await),
+                None => None,
+            };
+            if let Some(imds) = &imds {
+                print(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT={}\n", imds.endpoint()))?;
+            }
             tokio::signal::ctrl_c().await
         }
         Fake::Pods { count, samples_per_pod: samples, hang, label_prefix, api_port, kubeconfig_dir } => {

@@ -153,15 +153,19 @@ impl<'a> Environment<'a> {
         }
     }
 
-    fn first(&self, names: &[&str]) -> Option<String> {
+    pub(super) fn first(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| self.text(name))
     }
 
-    fn parsed<T>(&self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, VariableError> {
+    pub(super) fn parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, VariableError> {
         self.text(name).map(|text| parse(text.trim())).transpose().map_err(|reason| VariableError { name, reason })
     }
 
-    fn choice<T: ValueEnum>(&self, name: &'static str) -> Result<Option<T>, VariableError> {
+    pub(super) fn choice<T: ValueEnum>(&self, name: &'static str) -> Result<Option<T>, VariableError> {
         self.parsed(name, |text| {
             T::from_str(text, true).map_err(|_| {
                 let choices: Vec<String> = T::value_variants()
@@ -187,7 +191,7 @@ pub(super) fn seconds_or_zero(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| format!("`{text}` is not a number of seconds"))
 }
 
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+pub(super) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is not a number"))
 }
 

@@ -58,7 +58,7 @@ impl<K, V> Default for Kept<K, V> {
 impl<K: Hash + Eq + Clone, V> Kept<K, V> {
     /// Keys of what is there.
     pub fn here(&self) -> impl Iterator<Item = &K> {
-        self.entries.iter().filter(|(_, entry)| entry.gone.is_none()).map(|(key, _)| key)
+        self.entries.iter().filter(|(_, entry)| entry.gone == HERE).map(|(key, _)| key)
     }
 
     /// What has this key, or had it.
