@@ -25,6 +25,7 @@ mod metrics;
 mod packing;
 pub mod payload;
 mod pipeline;
+mod probe;
 pub mod report;
 pub mod resources;
 pub mod seal;
@@ -42,7 +43,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::auth::Auth;
 use self::config::AuthConfig;
-use self::index::Keep;
 use self::ingest::Ingest;
 use self::journal::Journal;
 use self::metrics::{IngestMetrics, JournalMetrics, SealMetrics};
@@ -54,8 +54,9 @@ use crate::parts::Parts;
 use crate::server::{Document, Fragment, Handlers, Health, IngestHandler, Listen, Panel};
 use crate::time::Clock;
 
-pub use self::config::{AuthSection, UsageConfig, UsageConfigError, UsageSection};
+pub use self::config::{AnnotationsSection, AuthSection, UsageConfig, UsageConfigError, UsageSection};
 pub use self::journal::JournalError;
+pub use self::probe::probe;
 
 /// The schema of what collectors send.
 const SCHEMA: Document = Document { path: "/schema/usage.json", content_type: "application/schema+json", text: payload::SCHEMA };
@@ -87,8 +88,7 @@ pub fn build(
     let metrics = SealMetrics::register(registry)?;
     let journal_metrics = JournalMetrics::register(registry)?;
     let auth = Auth::new(&config.auth, kube)?;
-    let keep = Keep::default();
-    let (index, mut tasks) = index::watch(kube, config.retention(), keep, watch, clock, config.debug_k8s_api, stop)?;
+    let (index, mut tasks) = index::watch(kube, config.retention(), config.keep, watch, clock, config.debug_k8s_api, stop)?;
     let (journal, ended) = Journal::open(&config.journal_dir, config.journal_budget, clock.clone(), journal_metrics.clone())?;
     let (waiting, _) = journal.unsealed();
     tracing::info!(folder = %journal.folder().display(), id = journal.id(), reports = waiting.entries, seals = journal.seals().len(), "the journal is open");

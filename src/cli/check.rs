@@ -13,6 +13,7 @@ use crate::k8s;
 use crate::listing::Listing;
 use crate::podmetrics;
 use crate::time::Clock;
+use crate::usage;
 
 /// Prints a line per connection. Fails if any does.
 pub(super) async fn check(args: ServeArgs) -> Result<(), Failure> {
@@ -31,6 +32,10 @@ pub(super) async fn check(args: ServeArgs) -> Result<(), Failure> {
     if let Some(podmetrics) = &config.podmetrics {
         let kube = k8s::config(config.kubeconfig.as_deref()).await.map_err(Failure::usage)?;
         failed += report(podmetrics::probe(podmetrics, &kube).await.map_err(Failure::Usage)?);
+    }
+    if let Some(usage) = &config.usage {
+        let kube = k8s::config(config.kubeconfig.as_deref()).await.map_err(Failure::usage)?;
+        failed += report(usage::probe(usage, &kube).await);
     }
     match failed {
         0 => Ok(()),

@@ -17,7 +17,7 @@ use crate::podmetrics::PodmetricsSection;
 use crate::podmetrics::guard::parse_range;
 use crate::size::parse_bytes;
 use crate::time::{parse_duration, parse_duration_or_zero};
-use crate::usage::{AuthSection, UsageSection};
+use crate::usage::{AnnotationsSection, AuthSection, UsageSection};
 
 /// A variable that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +139,7 @@ impl<'a> Environment<'a> {
             roll_age: self.parsed("S3EXPORTER_USAGE_ROLL_AGE", parse_duration)?,
             body_limit: self.parsed("S3EXPORTER_USAGE_BODY_LIMIT", parse_bytes)?,
             debug_k8s_api: self.parsed("DEBUG_K8S_API", parse_bool)?,
+            annotations: AnnotationsSection::default(),
             auth: AuthSection { token_file: self.path("S3EXPORTER_USAGE_TOKEN_FILE"), ..Default::default() },
         })
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::go_flags::parse_bool;
 use crate::size::parse_bytes;
 use crate::time::parse_duration;
-use crate::usage::{AuthSection, UsageSection};
+use crate::usage::{AnnotationsSection, AuthSection, UsageSection};
 
 /// Where usage reports go, and who may send them.
 #[derive(Debug, Default, Args)]
@@ -76,6 +76,7 @@ impl UsageArgs {
             roll_age: self.usage_roll_age,
             body_limit: self.usage_body_limit,
             debug_k8s_api: self.debug_k8s_api,
+            annotations: AnnotationsSection::default(),
             auth: AuthSection {
                 token_file: self.usage_token_file,
                 token_review: self.usage_token_review,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::index::Keep;
 use super::journal::Roll;
 use super::key::{Prefix, PrefixError};
 use crate::aws::{S3Options, S3OptionsError};
@@ -85,9 +86,22 @@ pub struct UsageSection {
     pub body_limit: Option<usize>,
     /// Tells in the log what the Kubernetes API is asked and answers.
     pub debug_k8s_api: Option<bool>,
+    /// What is kept of annotations beyond the usual.
+    #[serde(default)]
+    pub annotations: AnnotationsSection,
     /// Who may send.
     #[serde(default)]
     pub auth: AuthSection,
+}
+
+/// The `annotations` of the section.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnnotationsSection {
+    /// Keeps `kubectl.kubernetes.io/last-applied-configuration`, as far as its length allows.
+    pub last_applied: Option<bool>,
+    /// Keeps values of more than 1 KiB.
+    pub long_values: Option<bool>,
 }
 
 /// The `auth` of the section.
@@ -132,6 +146,7 @@ pub struct UsageConfig {
     pub(super) roll: Roll,
     pub(super) body_limit: usize,
     pub(super) debug_k8s_api: bool,
+    pub(super) keep: Keep,
     pub(super) auth: AuthConfig,
 }
 
@@ -151,6 +166,10 @@ impl UsageSection {
             roll_age: self.roll_age.or(fallback.roll_age),
             body_limit: self.body_limit.or(fallback.body_limit),
             debug_k8s_api: self.debug_k8s_api.or(fallback.debug_k8s_api),
+            annotations: AnnotationsSection {
+                last_applied: self.annotations.last_applied.or(fallback.annotations.last_applied),
+                long_values: self.annotations.long_values.or(fallback.annotations.long_values),
+            },
             auth: AuthSection {
                 token_file: self.auth.token_file.or(fallback.auth.token_file),
                 token_review: self.auth.token_review.or(fallback.auth.token_review),
@@ -194,6 +213,10 @@ impl UsageSection {
             roll,
             body_limit: above_zero("body_limit", self.body_limit, 10 << 20)?,
             debug_k8s_api: self.debug_k8s_api.unwrap_or(false),
+            keep: Keep {
+                last_applied: self.annotations.last_applied.unwrap_or(false),
+                long_values: self.annotations.long_values.unwrap_or(false),
+            },
             auth: self.auth.resolve()?,
         }))
     }

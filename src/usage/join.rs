@@ -25,6 +25,8 @@ const UNKNOWN: &str = "unknown";
 pub struct Join<'a> {
     index: &'a Index,
     cluster_name: Option<&'a str>,
+    /// Whatever nodes say.
+    pinned: Option<&'a str>,
 }
 
 /// A node, as reports of it are joined.
@@ -41,7 +43,12 @@ pub struct JoinedNode {
 impl<'a> Join<'a> {
     /// A join with what is in `index` now. Nodes that do not say which cluster they are of are of `cluster_name`.
     pub fn new(index: &'a Index, cluster_name: Option<&'a str>) -> Self {
-        Self { index, cluster_name }
+        Self { index, cluster_name, pinned: None }
+    }
+
+    /// The same, but all nodes are of this cluster, if one is told.
+    pub fn pinned_to(self, cluster_id: Option<&'a str>) -> Self {
+        Self { pinned: cluster_id, ..self }
     }
 
     /// UID of `kube-system`, which stands for the cluster.
@@ -52,9 +59,10 @@ impl<'a> Join<'a> {
     /// The node of this name.
     pub fn node(&self, name: &str) -> JoinedNode {
         let entry = self.index.node(name);
+        let annotated = || entry.and_then(|entry| entry.cluster.clone());
         let given = || self.cluster_name.filter(|name| !name.is_empty()).unwrap_or(UNKNOWN).into();
         JoinedNode {
-            cluster_id: entry.and_then(|entry| entry.cluster.clone()).unwrap_or_else(given),
+            cluster_id: self.pinned.map(Into::into).or_else(annotated).unwrap_or_else(given),
             facts: entry.map(|entry| Arc::clone(&entry.facts)).unwrap_or_default(),
             instance_id: entry.and_then(|entry| entry.instance.clone()),
         }

@@ -130,8 +130,10 @@ impl Pipeline {
         let sent = self.uploader.upload(seal).await;
         let Err(UploadError::Damaged(file)) = &sent else { return sent };
         tracing::error!(file, "a sealed file is damaged and not in the bucket; it is made again from the journal");
+        let whole = self.uploader.whole(seal).await?;
         let (sealing, damaged) = (Arc::clone(self), seal.clone());
-        let again = spawn_blocking(move || sealing.sealer.seal_again(&damaged)).await.map_err(anyhow::Error::from).flatten();
+        let again =
+            spawn_blocking(move || sealing.sealer.seal_again(&damaged, &whole)).await.map_err(anyhow::Error::from).flatten();
         let seal = again.map_err(|error| UploadError::Disk(format!("{error:#}")))?;
         self.uploader.upload(&seal).await
     }

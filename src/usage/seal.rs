@@ -59,29 +59,38 @@ impl Sealer {
     /// When the disk fails; what was written is then no part of anything.
     pub fn seal(&self, plan: &Plan) -> anyhow::Result<Seal> {
         let begun = Instant::now();
-        let draft = self.read(plan.first, plan.last)?;
-        let files = self.write(plan.first, plan.last, draft)?;
+        let draft = self.read(plan.first, plan.last, None)?;
+        let counts = draft.batches.counts();
+        let files = self.write(plan.first, plan.last, draft, &[])?;
         let Plan { first, last, amount, oldest } = *plan;
         let seal = Seal { first, last, entries: amount.entries, bytes: amount.bytes, rows: amount.rows, oldest, files };
         self.journal.record(&seal)?;
         self.metrics.files.inc_by(seal.files.len() as u64);
+        self.metrics.rows.inc_by(counts.matched + counts.unmatched);
+        self.metrics.unmatched.inc_by(counts.unmatched);
         self.metrics.seal_seconds.observe(begun.elapsed().as_secs_f64());
         tracing::info!(first, last, reports = seal.entries, files = seal.files.len(), bytes = seal.file_bytes(), "sealed");
         Ok(seal)
     }
 
-    /// Makes the files of a seal anew, where they are damaged and none of them can be in the bucket.
+    /// Makes files of a seal anew that are damaged and not in the bucket. `kept` are those that are, or are whole: what they hold must not be in
+    /// others.
     ///
     /// # Errors
-    /// As [`Sealer::seal`].
-    pub fn seal_again(&self, seal: &Seal) -> anyhow::Result<Seal> {
-        let draft = self.read(seal.first, seal.last)?;
-        let seal = Seal { files: self.write(seal.first, seal.last, draft)?, ..seal.clone() };
+    /// As [`Sealer::seal`], and when nobody knows any more which rows belong into which file.
+    pub fn seal_again(&self, seal: &Seal, kept: &[SealedFile]) -> anyhow::Result<Seal> {
+        let pinned = seal.only_cluster();
+        anyhow::ensure!(kept.is_empty() || pinned.is_some(), "it had rows of several clusters, some of which are in the bucket");
+        let draft = self.read(seal.first, seal.last, pinned)?;
+        let mut files = self.write(seal.first, seal.last, draft, kept)?;
+        files.extend_from_slice(kept);
+        anyhow::ensure!(files.len() == seal.files.len(), "the journal does not hold what the seal was made of");
+        let seal = Seal { files, ..seal.clone() };
         self.journal.record(&seal)?;
         Ok(seal)
     }
 
-    fn read(&self, first: u64, last: u64) -> anyhow::Result<Draft> {
+    fn read(&self, first: u64, last: u64, cluster: Option<&str>) -> anyhow::Result<Draft> {
         let mut draft = Draft::default();
         let mut from = first;
         while from <= last {
@@ -90,7 +99,7 @@ impl Sealer {
             from = end + 1;
             for (number, bytes) in read.iter().take_while(|(number, _)| *number <= last) {
                 match open(bytes) {
-                    Ok((taken_at, payload)) => self.add(&mut draft, taken_at, payload),
+                    Ok((taken_at, payload)) => self.add(&mut draft, taken_at, payload, cluster),
                     Err(reason) => {
                         let path = self.journal.set_aside(*number, bytes).context("a damaged entry cannot be set aside")?;
                         self.journal_metrics.set_aside.inc();
@@ -102,10 +111,10 @@ impl Sealer {
         Ok(draft)
     }
 
-    fn add(&self, draft: &mut Draft, taken_at: i64, payload: Payload) {
+    fn add(&self, draft: &mut Draft, taken_at: i64, payload: Payload, cluster: Option<&str>) {
         let Payload { report, dead } = payload;
         self.index.read(|index| {
-            let join = Join::new(index, self.cluster_name.as_deref());
+            let join = Join::new(index, self.cluster_name.as_deref()).pinned_to(cluster);
             if !dead.is_empty() {
                 let group = (join.node(&report.node_name).cluster_id.to_string(), day(report.collected_at));
                 let letters = draft.dead.entry(group).or_default();
@@ -119,28 +128,28 @@ impl Sealer {
         });
     }
 
-    /// Writes all files of a range, and syncs them.
-    fn write(&self, first: u64, last: u64, draft: Draft) -> anyhow::Result<Vec<SealedFile>> {
+    /// Writes the files of a range but for those that are `kept`, and syncs them.
+    fn write(&self, first: u64, last: u64, draft: Draft, kept: &[SealedFile]) -> anyhow::Result<Vec<SealedFile>> {
         let folder = self.journal.sealed_folder();
         let range = Range { journal: self.journal.id(), first, last };
         let mut files = Vec::new();
-        let counts = draft.batches.counts();
+        let is_kept = |key: &str| kept.iter().any(|file| file.key == key);
         for (Group { cluster_id, day }, batch) in draft.batches.finish() {
             let key = key::table(&self.prefix, &cluster_id, day, range);
-            let name = format!("{first}-{last}-{}.parquet", files.len());
-            let write = |out: &mut Hashing| Ok(table::write(batch, out)?.rows);
-            files.push(finish(&folder, name, key, FileKind::Table, write)?);
+            if !is_kept(&key) {
+                let place = Place { folder: &folder, key, cluster_id: cluster_id.to_string(), day };
+                files.push(finish(place, FileKind::Table, |out| Ok(table::write(batch, out)?.rows))?);
+            }
         }
-        self.metrics.rows.inc_by(counts.matched + counts.unmatched);
-        self.metrics.unmatched.inc_by(counts.unmatched);
-        for ((cluster, day), letters) in draft.dead {
-            let key = key::dead_letters(&self.prefix, &cluster, day, range);
-            let name = format!("{first}-{last}-{}.jsonl", files.len());
-            let write = |out: &mut Hashing| {
-                out.write_all(letters.lines.as_bytes())?;
-                Ok(letters.count)
-            };
-            files.push(finish(&folder, name, key, FileKind::DeadLetters, write)?);
+        for ((cluster_id, day), letters) in draft.dead {
+            let key = key::dead_letters(&self.prefix, &cluster_id, day, range);
+            if !is_kept(&key) {
+                let write = |out: &mut Hashing| {
+                    out.write_all(letters.lines.as_bytes())?;
+                    Ok(letters.count)
+                };
+                files.push(finish(Place { folder: &folder, key, cluster_id, day }, FileKind::DeadLetters, write)?);
+            }
         }
         sync_folder(&folder)?;
         Ok(files)
@@ -165,22 +174,40 @@ fn line(taken_at: i64, timestamp: &str, node_name: &str, dead: &DeadLetter) -> S
     .to_string()
 }
 
-/// Writes a file beside its name, syncs it and gives it the name.
-fn finish(
-    folder: &Path,
-    name: String,
+/// Where a file goes.
+struct Place<'a> {
+    folder: &'a Path,
     key: String,
+    cluster_id: String,
+    day: Date,
+}
+
+/// Writes a file beside its name, syncs it and gives it the name, which is that of its object with a hash of the rest of the key.
+fn finish(
+    place: Place<'_>,
     kind: FileKind,
     write: impl FnOnce(&mut Hashing) -> anyhow::Result<u64>,
 ) -> anyhow::Result<SealedFile> {
+    let Place { folder, key, cluster_id, day } = place;
+    let (_, last) = key.rsplit_once('/').unwrap_or_default();
+    let name = format!("{}_{last}", &sha256(key.as_bytes())[..16]);
     let (path, draft) = (folder.join(&name), folder.join(format!("{name}.part")));
-    let failed = || format!("cannot write {}", draft.display());
-    let mut out = Hashing::new(BufWriter::with_capacity(1 << 20, File::create(&draft).with_context(failed)?));
-    let rows = write(&mut out).with_context(failed)?;
-    let (sha256, bytes, file) = out.finish().with_context(failed)?;
-    file.sync_all().with_context(failed)?;
-    fs::rename(&draft, path).with_context(failed)?;
-    Ok(SealedFile { name, key, sha256, bytes, rows, kind })
+    let written = || -> anyhow::Result<(u64, String, u64)> {
+        let mut out = Hashing::new(BufWriter::with_capacity(1 << 20, File::create(&draft)?));
+        let rows = write(&mut out)?;
+        let (sha256, bytes, file) = out.finish()?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        Ok((rows, sha256, bytes))
+    };
+    match written() {
+        Ok((rows, sha256, bytes)) => Ok(SealedFile { name, key, cluster_id, day, sha256, bytes, rows, kind }),
+        Err(error) => {
+            // It would keep the space that is perhaps what was missing.
+            let _ = fs::remove_file(&draft);
+            Err(error.context(format!("cannot write {}", draft.display())))
+        }
+    }
 }
 
 /// Counts and hashes what goes through.

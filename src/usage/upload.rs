@@ -79,6 +79,20 @@ impl Uploader {
         }
     }
 
+    /// Files of a seal that need not be made again: they are in the bucket, or whole beside the journal.
+    ///
+    /// # Errors
+    /// When the bucket does not say.
+    pub async fn whole(&self, seal: &Seal) -> Result<Vec<SealedFile>, UploadError> {
+        let mut whole = Vec::new();
+        for file in &seal.files {
+            if read(&self.journal.sealed_folder(), file).await.is_ok() || self.is_there(file).await? {
+                whole.push(file.clone());
+            }
+        }
+        Ok(whole)
+    }
+
     /// Whether the object is the sealed file; anything else under its key is a conflict.
     async fn is_there(&self, file: &SealedFile) -> Result<bool, UploadError> {
         let Some(stored) = self.store.get(&file.key).await? else { return Ok(false) };

@@ -1,6 +1,7 @@
 //! A seal: the decision that a range of entries becomes certain files. Once it is recorded nothing about it changes, so that whatever is sent, and
 //! however often, is the same.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 /// A range of entries, and what has become of them.
@@ -29,6 +30,10 @@ pub struct SealedFile {
     pub name: String,
     /// Key of its object.
     pub key: String,
+    /// The cluster whose rows it has.
+    pub cluster_id: String,
+    /// The day of these rows, in UTC.
+    pub day: Date,
     /// SHA-256 of its bytes, hexadecimal.
     pub sha256: String,
     /// Its length.
@@ -63,6 +68,12 @@ impl Seal {
     /// Bytes of its files.
     pub fn file_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The cluster of all its files, if it is one.
+    pub fn only_cluster(&self) -> Option<&str> {
+        let first = &self.files.first()?.cluster_id;
+        self.files.iter().all(|file| file.cluster_id == *first).then_some(first)
     }
 
     pub(super) fn to_json(&self) -> serde_json::Result<Vec<u8>> {

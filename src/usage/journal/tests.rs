@@ -59,7 +59,9 @@ fn seal(journal: &Journal) -> Seal {
     let first = sealed_through(journal) + 1;
     let name = format!("{first}.parquet");
     fs::write(journal.sealed_folder().join(&name), "rows").unwrap();
-    let file = SealedFile { name, key: "k".into(), sha256: "s".into(), bytes: 4, rows: 1, kind: FileKind::Table };
+    let (cluster_id, day) = ("c".to_owned(), jiff::civil::Date::constant(2026, 1, 1));
+    let file =
+        SealedFile { name, key: "k".into(), cluster_id, day, sha256: "s".into(), bytes: 4, rows: 1, kind: FileKind::Table };
     let last = first + amount.entries - 1;
     Seal {
         first,
