@@ -40,7 +40,7 @@ oracles: ## Install the outside tools that tests compare with.
 
 bench: ## Measure; prints tables (about 7 minutes once built).
 	$(CARGO) build --release --locked --package fakes
-	$(CARGO) bench --locked --bench inventory --bench listing --bench export --bench podmetrics --bench usage
+	$(CARGO) bench --locked --bench inventory --bench listing --bench export --bench podmetrics --bench usage --bench usage_table
 
 fuzz: ## Feed the readers of foreign bytes random ones, a minute each (nightly Rust, cargo-fuzz).
 	cd fuzz && for target in list_page answer exposition quantity payload; do \

@@ -1,8 +1,8 @@
 //! The table: its one schema, and Parquet files of it.
 //!
 //! Rows are sorted by namespace, pod and time, so that most columns are long runs, and a reader that wants one namespace skips the rest by the
-//! statistics. A file is written row group by row group, and in these column by column: beside the batch itself no more is held than the encoder of
-//! one column and the packed pages of one row group.
+//! statistics. A file is written row group by row group, and in these column by column: beside the batch itself little more is held than one column of
+//! one row group.
 //!
 //! Encodings are those of the first version of the format, dictionaries and plain values: Athena, Trino, Spark and Hive read them in every release
 //! that is still in use. Newer ones are smaller for counters, but Spark reads `DELTA_BINARY_PACKED` only since 3.3, and `BYTE_STREAM_SPLIT` not even

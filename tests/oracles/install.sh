@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the tests compare with: Prometheus and promtool from the distribution, boto3, prometheus_client and jsonschema from PyPI, cargo-deny from crates.io.
+# Installs what the tests compare with: Prometheus and promtool from the distribution, boto3, prometheus_client, jsonschema,
+# DuckDB and pyarrow from PyPI, cargo-deny from crates.io.
 # A tool that cannot be had is noted; its tests then say that they were skipped, and so does the end of `make test`.
 set -u
 dir=$1
@@ -34,6 +35,13 @@ fi
 
 if [ -x "$python" ] && ! "$python" -c 'import jsonschema' 2> /dev/null; then
     "$python" -m pip install --quiet 'jsonschema>=4.18,<5' >> "$dir/pip.log" 2>&1 || echo "jsonschema: the package cannot be had" >> "$missing"
+fi
+
+# Beside the others, so that those are had where these are not: wheels exist for fewer machines.
+if [ -x "$python" ] && ! "$python" -c 'import duckdb, pyarrow' 2> /dev/null; then
+    echo "installing DuckDB and pyarrow"
+    "$python" -m pip install --quiet --only-binary :all: 'duckdb>=1.3' 'pyarrow>=20' >> "$dir/pip.log" 2>&1 ||
+        echo "duckdb, pyarrow: the packages cannot be had" >> "$missing"
 fi
 
 if ! command -v cargo-deny > /dev/null && ! [ -x "$dir/bin/cargo-deny" ]; then
