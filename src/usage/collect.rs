@@ -48,14 +48,13 @@ const PROGRESS: Duration = Duration::from_secs(300);
 pub fn build(config: CollectConfig, registry: &Registry, clock: &Clock, stop: &CancellationToken) -> anyhow::Result<Parts> {
     let push = config.push.as_ref().ok_or(CollectConfigError::NoPushEndpoint)?;
     let receiver = Receiver::new(push).context("the push endpoint")?;
-    tracing::info!(
-        kubelet = %config.kubelet.endpoint, endpoint = %push.endpoint, interval = ?config.interval, "collecting the usage of this node"
-    );
+    let (kubelet, endpoint, interval) = (config.kubelet.endpoint.clone(), push.endpoint.clone(), config.interval);
     let metrics = CollectMetrics::register(registry)?;
     let queue = Arc::new(Queue::new(config.queue, metrics.queue.clone(), metrics.queue_bytes.clone()));
     let board = Arc::new(Board::default());
     let mut tasks: Tasks = Vec::new();
     let scraper = scraper(config, &metrics, &board, clock, &mut tasks, stop)?;
+    tracing::info!(%kubelet, %endpoint, ?interval, "collecting the usage of this node");
     let sender =
         Sender { receiver, queue: Arc::clone(&queue), metrics: metrics.clone(), board: Arc::clone(&board), clock: clock.clone() };
     tasks.push(("collecting".to_owned(), scraper.run(Arc::clone(&queue), stop.clone()).boxed()));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures::stream;
+use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -87,8 +87,13 @@ fn json(body: Bytes) -> Response<Body> {
 fn half(body: Vec<u8>) -> Response<Body> {
     let length = body.len();
     let first = Ok(Frame::data(Bytes::from(body).slice(..length / 2)));
-    let broken = Err(io::Error::from(io::ErrorKind::ConnectionAborted));
-    let mut response = Response::new(StreamBody::new(stream::iter([first, broken])).boxed_unsync());
+    let broken = async {
+        // hyper writes out what it has when the body has nothing for the moment.
+        tokio::task::yield_now().await;
+        Err(io::Error::from(io::ErrorKind::ConnectionAborted))
+    };
+    let pieces = stream::iter([first]).chain(stream::once(broken));
+    let mut response = Response::new(StreamBody::new(pieces).boxed_unsync());
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     response
 }

@@ -21,8 +21,8 @@ use crate::http::{self as client, BodyError, ClientError, ClientOptions, chain, 
 const LARGEST: usize = 64 << 20;
 /// Of a refusal, for the log.
 const LARGEST_REFUSAL: usize = 4 << 10;
-/// The kubelet asks the runtime of each container, and computes no longer than this on a node that works.
-const LONGEST: Duration = Duration::from_secs(20);
+/// The kubelet asks the runtime for each container. A node that is busy takes seconds for it, and one that works no longer than this.
+const DEADLINES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
 
 /// Why there is no summary.
 #[derive(Debug, thiserror::Error)]
@@ -77,12 +77,12 @@ impl Kubelet {
         Ok(Self { http, endpoint: config.endpoint.clone(), token_file: config.token_file.clone().filter(|_| private) })
     }
 
-    /// Asks once.
+    /// Asks once, for no longer than most of the `interval` if that is a sensible time.
     ///
     /// # Errors
     /// When there is no whole summary in time.
-    pub(super) async fn summary(&self, longest: Duration) -> Result<Summary, ScrapeError> {
-        let longest = longest.min(LONGEST);
+    pub(super) async fn summary(&self, interval: Duration) -> Result<Summary, ScrapeError> {
+        let longest = interval.mul_f64(0.8).clamp(DEADLINES.0, DEADLINES.1);
         let body = timeout(longest, self.ask()).await.map_err(|_| ScrapeError::Late(longest))??;
         Ok(summary::read(&body)?)
     }

@@ -80,8 +80,7 @@ impl Scraper {
     }
 
     async fn report(&mut self) -> Result<Report, ScrapeError> {
-        // A scrape ends before the next is due.
-        let summary = self.kubelet.summary(self.interval.mul_f64(0.8)).await?;
+        let summary = self.kubelet.summary(self.interval).await?;
         let (now, at) = (Instant::now(), self.clock.now());
         let node_name = summary.node_name.or_else(|| self.node_name.clone()).ok_or(ScrapeError::NoNode)?;
         if summary.nameless > 0 {
