@@ -115,11 +115,13 @@ async fn what_heals_is_sent_again() {
 #[tokio::test]
 async fn pods_that_the_receiver_could_not_read_are_told() {
     let world = World::start().await;
-    world.receiver.then([Answer::Take(r#"{"status":"ok","rejected":2,"errors":[{"field":"pods[3].name"}]}"#)]);
+    world.receiver.then([Answer::Take(r#"{"status":"ok","rejected_count":2,"rejected":[{"index":3,"field":"pods[3].name"}]}"#)]);
     let collector = world.collector(&[]).await;
     collector.until_metric("s3exporter_collect_rejected_pods_total", 2.0).await;
     let log = collector.log_lines();
     assert!(log.iter().any(|line| line.contains("WARN") && line.contains("pods[3].name")), "{log:?}");
+    // A line has each key once.
+    assert!(log.iter().all(|line| line.matches("\"timestamp\":").count() == 1), "{log:?}");
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub(super) struct Unsent {
 /// What is looked at in the answer to a report that was taken.
 #[derive(Deserialize, Default)]
 struct Answer {
+    /// Where a list is not of all.
+    rejected_count: Option<u64>,
     #[serde(default)]
     rejected: Value,
 }
@@ -111,7 +113,7 @@ fn judge(status: StatusCode, after: Option<Duration>) -> Retry {
     }
 }
 
-/// A number, or a list with an entry for each.
+/// How many there are: told as a number, or a list with an entry for each.
 fn rejected(body: &[u8]) -> (u64, String) {
     let answer: Answer = serde_json::from_slice(body).unwrap_or_default();
     let number = match &answer.rejected {
@@ -120,7 +122,7 @@ fn rejected(body: &[u8]) -> (u64, String) {
         Value::Object(object) => u64::try_from(object.len()).unwrap_or(u64::MAX),
         _ => 0,
     };
-    (number, words(body))
+    (answer.rejected_count.unwrap_or(number), words(body))
 }
 
 #[cfg(test)]
@@ -153,6 +155,7 @@ mod tests {
             (r#"{"status":"ok","rejected":0}"#, 0),
             (r#"{"status":"ok","rejected":3}"#, 3),
             (r#"{"status":"ok","rejected":[{"index":1},{"index":4}]}"#, 2),
+            (r#"{"status":"ok","rejected_count":40,"rejected":[{"index":1}]}"#, 40),
             ("OK", 0),
             ("", 0),
         ] {

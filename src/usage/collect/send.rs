@@ -82,7 +82,8 @@ impl Sender {
 
     /// Sends a report once; says whether it is to be sent again.
     async fn send(&self, report: &Sealed) -> Retry {
-        let timestamp = report.timestamp.as_str();
+        // Not `timestamp`, which every line of the log has for itself.
+        let measured = report.timestamp.as_str();
         let sent = self.receiver.send(report).await;
         let (outcome, retry) = match &sent {
             Ok(_) => ("accepted", Retry::Never),
@@ -96,17 +97,17 @@ impl Sender {
                 self.metrics.last_sent.set(self.clock.unix_seconds());
                 if rejected > 0 {
                     self.metrics.rejected.inc_by(rejected);
-                    tracing::warn!(timestamp, rejected, "the receiver could not read some pods{words}");
+                    tracing::warn!(measured, rejected, "the receiver could not read some pods{words}");
                 }
-                tracing::debug!(timestamp, pods = report.pods, bytes = report.body.len(), "a report was accepted");
+                tracing::debug!(measured, pods = report.pods, bytes = report.body.len(), "a report was accepted");
             }
             Err(failed) if retry == Retry::Never => {
                 self.metrics.drop_reports("refused", 1);
-                tracing::error!(timestamp, error = failed.error.why, "a report is dropped, since it was refused for good");
+                tracing::error!(measured, error = failed.error.why, "a report is dropped, since it was refused for good");
             }
             Err(failed) => {
                 let (queued, _) = self.queue.size();
-                tracing::warn!(timestamp, queued, error = failed.error.why, "a report was not accepted; it will be sent again");
+                tracing::warn!(measured, queued, error = failed.error.why, "a report was not accepted; it will be sent again");
             }
         }
         retry

@@ -63,9 +63,9 @@ fn entry(raw: &RawValue) -> Option<PodEntry> {
         name,
         cpu_usage_cores: usage(|usage| usage.cpu.as_ref()?.usage_nano_cores).map(billionths),
         cpu_usage_cum: usage(|usage| usage.cpu.as_ref()?.usage_core_nano_seconds).map(billionths),
-        memory_usage_bytes: usage(|usage| usage.memory.as_ref()?.working_set_bytes),
-        net_tx_bytes: bytes(|interface| interface.tx_bytes),
-        net_rx_bytes: bytes(|interface| interface.rx_bytes),
+        memory_usage_bytes: usage(|usage| usage.memory.as_ref()?.working_set_bytes).filter(possible),
+        net_tx_bytes: bytes(|interface| interface.tx_bytes).filter(possible),
+        net_rx_bytes: bytes(|interface| interface.rx_bytes).filter(possible),
         pod_start_time: pod.start_time.filter(|time| !time.is_empty()),
     })
 }
@@ -73,6 +73,11 @@ fn entry(raw: &RawValue) -> Option<PodEntry> {
 /// The sum of what is known; nothing if nothing is.
 fn total(values: impl Iterator<Item = Option<u64>>) -> Option<u64> {
     values.flatten().reduce(u64::saturating_add)
+}
+
+/// More than half of what 64 bits hold is a counter that fell below zero. The receiver would refuse the whole pod for it.
+fn possible(bytes: &u64) -> bool {
+    i64::try_from(*bytes).is_ok()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a float has digits enough for a century of nanoseconds")]
@@ -235,6 +240,9 @@ mod tests {
             "startTime": 5, "cpu": [], "memory": {"workingSetBytes": -1}, "network": {"rxBytes": "many", "txBytes": 1.5}, "containers": {},
         });
         assert_eq!(pod(odd), bare);
+        let below_zero =
+            json!({"memory": {"workingSetBytes": u64::MAX - 4_095}, "network": {"rxBytes": u64::MAX, "txBytes": u64::MAX}});
+        assert_eq!(pod(below_zero), bare);
         assert_eq!(pod(json!({"cpu": {"usageNanoCores": 1e3, "usageCoreNanoSeconds": 2_000_000_000}})).cpu_usage_cum, Some(2.0));
     }
 
