@@ -36,9 +36,14 @@ pub struct Plan {
 
 /// Entries that are not sealed, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Backlog(VecDeque<Second>);
+pub(super) struct Backlog {
+    seconds: VecDeque<Second>,
+    /// Number of the last entry of any plan: seconds up to it are closed, even if the clock has not got on.
+    planned: u64,
+}
 
-/// Entries of one second, all of which are sealed together.
+/// Entries of one second, all of which are sealed together. What comes to the same second once that is planned begins another one: a transaction may
+/// take longer than entries have to wait.
 #[derive(Debug)]
 struct Second {
     /// When the first was taken, in milliseconds since the Unix epoch.
@@ -51,50 +56,60 @@ struct Second {
 impl Backlog {
     /// An entry has come.
     pub(super) fn add(&mut self, number: u64, taken_at: i64, bytes: &[u8]) {
-        match self.0.back_mut() {
-            Some(second) if second.taken_at.div_euclid(1_000) == taken_at.div_euclid(1_000) => {
+        match self.seconds.back_mut() {
+            Some(second) if second.last > self.planned && second.taken_at.div_euclid(1_000) == taken_at.div_euclid(1_000) => {
                 second.last = number;
                 second.amount.add(bytes);
             }
             _ => {
                 let mut amount = Amount::default();
                 amount.add(bytes);
-                self.0.push_back(Second { taken_at, first: number, last: number, amount });
+                self.seconds.push_back(Second { taken_at, first: number, last: number, amount });
             }
         }
     }
 
     /// Entries up to `last` are sealed.
     pub(super) fn remove_through(&mut self, last: u64) {
-        while self.0.front().is_some_and(|second| second.last <= last) {
-            self.0.pop_front();
+        while self.seconds.front().is_some_and(|second| second.last <= last) {
+            self.seconds.pop_front();
+        }
+        // Of a second that was read from the disk while it was being sealed, the rest is left. Its amount is then too large, until that is sealed too.
+        if let Some(second) = self.seconds.front_mut() {
+            second.first = second.first.max(last + 1);
         }
     }
 
     pub(super) fn total(&self) -> Amount {
-        self.0.iter().fold(Amount::default(), |sum, second| sum.plus(second.amount))
+        self.seconds.iter().fold(Amount::default(), |sum, second| sum.plus(second.amount))
     }
 
     /// When the oldest was taken.
     pub(super) fn oldest(&self) -> Option<i64> {
-        self.0.front().map(|second| second.taken_at)
+        self.seconds.front().map(|second| second.taken_at)
     }
 
     /// What is to be sealed now, if it is enough or old enough.
-    pub(super) fn plan(&self, roll: Roll, now: i64) -> Option<Plan> {
+    pub(super) fn plan(&mut self, roll: Roll, now: i64) -> Option<Plan> {
         let age = i64::try_from(roll.age.as_millis()).unwrap_or(i64::MAX);
         let settle = age.min(i64::try_from(SETTLE.as_millis()).unwrap_or(i64::MAX));
         let waited = |second: &Second, time: i64| second.taken_at <= now.saturating_sub(time) || second.taken_at > now + AHEAD;
-        let oldest = self.0.front().filter(|second| waited(second, settle))?;
+        let oldest = self.seconds.front().filter(|second| waited(second, settle))?;
         let mut plan = Plan { first: oldest.first, last: oldest.last, amount: Amount::default(), oldest: oldest.taken_at };
-        for second in self.0.iter().take_while(|second| waited(second, settle)) {
+        let mut enough = waited(oldest, age);
+        for second in self.seconds.iter().take_while(|second| waited(second, settle)) {
             plan.last = second.last;
             plan.amount = plan.amount.plus(second.amount);
             if plan.amount.bytes >= roll.bytes || plan.amount.rows >= MOST_ROWS {
-                return Some(plan);
+                enough = true;
+                break;
             }
         }
-        waited(oldest, age).then_some(plan)
+        if !enough {
+            return None;
+        }
+        self.planned = self.planned.max(plan.last);
+        Some(plan)
     }
 }
 
@@ -135,7 +150,7 @@ mod tests {
     #[test]
     fn size_makes_a_file_as_soon_as_that_much_has_settled() {
         let times: Vec<i64> = (0..25).map(|entry| entry * 500).collect();
-        let backlog = backlog(&times);
+        let mut backlog = backlog(&times);
         assert_eq!(backlog.plan(ROLL, 8_999), None, "entries 1 to 8 have settled");
         assert_eq!(range(backlog.plan(ROLL, 9_000)), Some((1, 10)));
         assert_eq!(range(backlog.plan(ROLL, 100_000)), Some((1, 10)), "no file is larger for having waited");
@@ -143,9 +158,26 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_delays_nothing() {
-        let backlog = backlog(&[1_000_000, 2_000]);
+        let mut backlog = backlog(&[1_000_000, 2_000]);
         assert_eq!(range(backlog.plan(ROLL, 3_000)), Some((1, 1)));
         assert_eq!(range(backlog.plan(ROLL, 960_000)), None, "less than a minute ahead");
+    }
+
+    #[test]
+    fn what_comes_while_its_second_is_sealed_is_sealed_once() {
+        let short = Roll { age: Duration::from_millis(300), ..ROLL };
+        let mut backlog = backlog(&[10_000, 10_100]);
+        let plan = backlog.plan(short, 10_400).unwrap();
+        let bytes = super::super::entry::Entry::bytes(0, 2, Packing::Identity, 79, &[0; 79]);
+        backlog.add(3, 10_450, &bytes);
+        backlog.add(4, 10_500, &bytes);
+        backlog.remove_through(plan.last);
+        assert_eq!((plan.last, backlog.total().entries), (2, 2));
+        assert_eq!(range(backlog.plan(short, 10_750)), Some((3, 4)));
+        // And where the second was read from the disk meanwhile, so that nobody remembers the plan.
+        let mut read = self::backlog(&[10_000, 10_100, 10_450, 10_500]);
+        read.remove_through(plan.last);
+        assert_eq!(range(read.plan(short, 10_750)), Some((3, 4)));
     }
 
     #[test]
