@@ -101,11 +101,11 @@ fn row(report: u32, pod: u32, rng: &mut Rng) -> Row {
     Row {
         report,
         pod,
-        cpu_usage_cores: some(rng, double),
-        cpu_usage_cum: some(rng, double),
-        memory_usage_bytes: some(rng, long),
-        net_tx_bytes: some(rng, long),
-        net_rx_bytes: some(rng, long),
+        cpu_usage_cores: some(rng, double).into(),
+        cpu_usage_cum: some(rng, double).into(),
+        memory_usage_bytes: some(rng, long).into(),
+        net_tx_bytes: some(rng, long).into(),
+        net_rx_bytes: some(rng, long).into(),
     }
 }
 
@@ -139,8 +139,8 @@ fn empty(pods: u32) -> Batch {
     }
     batch.pods.iter_mut().for_each(|pod| *pod = PodFacts { pod_start_time: None, known: None, ..pod.clone() });
     for row in &mut batch.rows {
-        (row.cpu_usage_cores, row.cpu_usage_cum) = (None, None);
-        (row.memory_usage_bytes, row.net_tx_bytes, row.net_rx_bytes) = (None, None, None);
+        (row.cpu_usage_cores, row.cpu_usage_cum) = (None.into(), None.into());
+        (row.memory_usage_bytes, row.net_tx_bytes, row.net_rx_bytes) = (None.into(), None.into(), None.into());
     }
     batch
 }
@@ -193,7 +193,13 @@ fn expected(batch: &Batch) -> Value {
         value
     });
     let rows = batch.rows.iter().map(|row| {
-        let usage = (row.cpu_usage_cores, row.cpu_usage_cum, row.memory_usage_bytes, row.net_tx_bytes, row.net_rx_bytes);
+        let usage = (
+            row.cpu_usage_cores.get(),
+            row.cpu_usage_cum.get(),
+            row.memory_usage_bytes.get(),
+            row.net_tx_bytes.get(),
+            row.net_rx_bytes.get(),
+        );
         json!([row.report, row.pod, usage])
     });
     json!({ "reports": reports.collect::<Vec<_>>(), "pods": pods.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>() })

@@ -212,12 +212,12 @@ impl Used {
         Row {
             report: 0,
             pod: 0,
-            cpu_usage_cores: Some(nanocores.floor() / 1e9),
+            cpu_usage_cores: Some(nanocores.floor() / 1e9).into(),
             // The kernel counts microseconds.
-            cpu_usage_cum: Some((self.cpu / 1_000) as f64 / 1e6),
-            memory_usage_bytes: Some(self.pages * PAGE),
-            net_tx_bytes: Some(self.sent),
-            net_rx_bytes: Some(self.received),
+            cpu_usage_cum: Some((self.cpu / 1_000) as f64 / 1e6).into(),
+            memory_usage_bytes: Some(self.pages * PAGE).into(),
+            net_tx_bytes: Some(self.sent).into(),
+            net_rx_bytes: Some(self.received).into(),
         }
     }
 }

@@ -68,7 +68,7 @@ pub enum Auth {
     /// Whoever has the token in a file.
     Token(TokenFile),
     /// Whoever the API vouches for.
-    Review(Reviewer),
+    Review(Box<Reviewer>),
 }
 
 impl Auth {
@@ -80,7 +80,9 @@ impl Auth {
         Ok(match config {
             AuthConfig::Open => Self::Open,
             AuthConfig::TokenFile(path) => Self::Token(TokenFile::new(path)?),
-            AuthConfig::Review { audience, users } => Self::Review(Reviewer::new(kube, audience.clone(), users.clone())?),
+            AuthConfig::Review { audience, users } => {
+                Self::Review(Box::new(Reviewer::new(kube, audience.clone(), users.clone())?))
+            }
         })
     }
 

@@ -22,15 +22,32 @@ pub struct Row {
     /// Which of [`Batch::pods`].
     pub pod: u32,
     /// Cores in use.
-    pub cpu_usage_cores: Option<f64>,
+    pub cpu_usage_cores: Known<f64>,
     /// Seconds of CPU since the pod began.
-    pub cpu_usage_cum: Option<f64>,
+    pub cpu_usage_cum: Known<f64>,
     /// Bytes.
-    pub memory_usage_bytes: Option<i64>,
+    pub memory_usage_bytes: Known<i64>,
     /// Bytes since the pod began.
-    pub net_tx_bytes: Option<i64>,
+    pub net_tx_bytes: Known<i64>,
     /// Bytes since the pod began.
-    pub net_rx_bytes: Option<i64>,
+    pub net_rx_bytes: Known<i64>,
+}
+
+/// A number that is not negative, or is unknown, in the space of the number: a file has a million rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Known<T>(T);
+
+impl<T: From<i8> + PartialOrd> Known<T> {
+    /// The number, unless it is unknown.
+    pub fn get(self) -> Option<T> {
+        (self.0 >= T::from(0)).then_some(self.0)
+    }
+}
+
+impl<T: From<i8>> From<Option<T>> for Known<T> {
+    fn from(number: Option<T>) -> Self {
+        Self(number.unwrap_or_else(|| T::from(-1)))
+    }
 }
 
 /// One report: when it was measured, and where.

@@ -50,10 +50,10 @@ impl Prefix {
         }
         let segments = text.strip_suffix('/').unwrap_or(text);
         let bad = |part: &&str| part.is_empty() || *part == "." || *part == ".." || part.chars().any(char::is_control);
-        if !segments.is_empty() || text == "/" {
-            if let Some(part) = segments.split('/').find(bad) {
-                return Err(PrefixError::Segment(if part.is_empty() { text.to_owned() } else { part.to_owned() }));
-            }
+        if !text.is_empty()
+            && let Some(part) = segments.split('/').find(bad)
+        {
+            return Err(PrefixError::Segment(if part.is_empty() { text.to_owned() } else { part.to_owned() }));
         }
         let mut pieces = Vec::new();
         let mut rest = segments;

@@ -1,4 +1,4 @@
-//! Many reports as rows, by the file that they belong to. What many rows share is kept once for each file: 88 bytes are a row's own.
+//! Many reports as rows, by the file that they belong to. What many rows share is kept once for each file: 48 bytes are a row's own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher as _;
@@ -79,11 +79,11 @@ impl Batches {
             let row = Row {
                 report: number,
                 pod: open.pod(join, usage),
-                cpu_usage_cores: usage.cpu_usage_cores,
-                cpu_usage_cum: usage.cpu_usage_cum,
-                memory_usage_bytes: usage.memory_usage_bytes,
-                net_tx_bytes: usage.net_tx_bytes,
-                net_rx_bytes: usage.net_rx_bytes,
+                cpu_usage_cores: usage.cpu_usage_cores.into(),
+                cpu_usage_cum: usage.cpu_usage_cum.into(),
+                memory_usage_bytes: usage.memory_usage_bytes.into(),
+                net_tx_bytes: usage.net_tx_bytes.into(),
+                net_rx_bytes: usage.net_rx_bytes.into(),
             };
             open.batch.rows.push(row);
         }

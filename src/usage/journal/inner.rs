@@ -118,6 +118,12 @@ impl Inner {
     }
 
     pub(super) fn record(&self, seal: &Seal) -> anyhow::Result<()> {
+        {
+            let state = self.state();
+            let (is_known, expected) = (state.seals.contains_key(&seal.first), state.sealed_through + 1);
+            // Whatever went wrong, no entry belongs to two seals.
+            anyhow::ensure!(is_known || seal.first == expected, "a seal begins at {} where {expected} is next", seal.first);
+        }
         self.with_tables(|tables| tables.record(seal))?;
         let mut state = self.state();
         state.sealed_through = state.sealed_through.max(seal.last);

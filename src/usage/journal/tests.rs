@@ -165,7 +165,7 @@ async fn seals_survive_and_files_of_nobody_do_not() {
     fs::write(journal.sealed_folder().join("2-2-0.parquet.part"), "half").unwrap();
     closed((journal, ended)).await;
     let (journal, _ended) = world.open();
-    assert_eq!(journal.seals(), [sealed.clone()]);
+    assert_eq!(journal.seals(), std::slice::from_ref(&sealed));
     assert_eq!((sealed_through(&journal), journal.unsealed().0.entries), (1, 1));
     assert_eq!(fs::read_dir(journal.sealed_folder()).unwrap().count(), 1);
     let expected: u64 = journal.read(0, usize::MAX).unwrap().iter().map(|(_, bytes)| bytes.len() as u64).sum();

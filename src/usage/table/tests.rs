@@ -29,11 +29,11 @@ fn row(report: u32, pod: u32) -> Row {
     Row {
         report,
         pod,
-        cpu_usage_cores: None,
-        cpu_usage_cum: None,
-        memory_usage_bytes: None,
-        net_tx_bytes: None,
-        net_rx_bytes: None,
+        cpu_usage_cores: None.into(),
+        cpu_usage_cum: None.into(),
+        memory_usage_bytes: None.into(),
+        net_tx_bytes: None.into(),
+        net_rx_bytes: None.into(),
     }
 }
 
@@ -123,8 +123,9 @@ fn the_same_batch_gives_the_same_bytes() {
     let batch = || {
         let pods = (0..50).map(|at| known(pod(&format!("n{}", at % 7), &format!("p{}", at % 11), &at.to_string()))).collect();
         // Rows that nothing but their values tells apart are among them.
-        let rows =
-            (0..3_000_u32).map(|at| Row { memory_usage_bytes: Some(i64::from(at)), ..row(at % 3, at * 31 % 50) }).collect();
+        let rows = (0..3_000_u32)
+            .map(|at| Row { memory_usage_bytes: Some(i64::from(at)).into(), ..row(at % 3, at * 31 % 50) })
+            .collect();
         Batch { reports: vec![report(1), report(1), report(2)], pods, rows }
     };
     assert!(bytes(batch()) == bytes(batch()));
@@ -153,7 +154,7 @@ fn lists_are_cut_by_rows_and_by_bytes() {
 fn more_rows_than_a_row_group_are_one_table() {
     let count = u32::try_from(GROUP_ROWS).unwrap() + 10;
     let value = |at: u32| f64::from(at) / 8.0;
-    let rows = (0..count).rev().map(|at| Row { cpu_usage_cores: Some(value(at)), ..row(at, 0) }).collect();
+    let rows = (0..count).rev().map(|at| Row { cpu_usage_cores: Some(value(at)).into(), ..row(at, 0) }).collect();
     let reports = (0..count).map(|at| report(i64::from(at))).collect();
     let mut bytes = Vec::new();
     let written = write(Batch { reports, pods: vec![pod("n", "p", "u")], rows }, &mut bytes).unwrap();

@@ -58,8 +58,8 @@ fn a_row_has_what_was_sent_and_the_collectors_instance_counts_first() {
     let (batches, _) = joined(&index, vec![report]);
     let batch = &batches[0].1;
     let row = batch.rows[0];
-    assert_eq!((row.report, row.pod, row.cpu_usage_cores, row.cpu_usage_cum), (0, 0, Some(0.25), Some(7.0)));
-    assert_eq!((row.memory_usage_bytes, row.net_tx_bytes, row.net_rx_bytes), (Some(1), Some(2), Some(3)));
+    assert_eq!((row.report, row.pod, row.cpu_usage_cores.get(), row.cpu_usage_cum.get()), (0, 0, Some(0.25), Some(7.0)));
+    assert_eq!((row.memory_usage_bytes.get(), row.net_tx_bytes.get(), row.net_rx_bytes.get()), (Some(1), Some(2), Some(3)));
     let report = &batch.reports[0];
     assert_eq!((report.timestamp.as_str(), report.collected_at, &*report.node_name), ("7", 7_000_000, "node-1"));
     assert_eq!((report.ec2_instance_id.as_deref(), report.interval_seconds), (Some("i-sent"), Some(30.0)));
