@@ -40,6 +40,7 @@ use maud::Markup;
 use prometheus::Registry;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::auth::Auth;
 use self::config::AuthConfig;
@@ -105,11 +106,14 @@ pub fn build(
     let uploader = Uploader { journal, store: config.store, metrics, clock: clock.clone() };
     let (roll, progress, sealed) = (config.roll, Progress::default(), Notify::new());
     let pipeline = Arc::new(Pipeline { sealer, uploader, roll, progress, sealed, clock: clock.clone() });
-    let stop = || stop.clone();
-    tasks.push(("the journal".to_owned(), pipeline::journal(Arc::clone(&ingest), ended, stop()).boxed()));
-    tasks.push(("the sealing of reports".to_owned(), Arc::clone(&pipeline).seal(stop()).boxed()));
-    tasks.push(("the upload of usage".to_owned(), Arc::clone(&pipeline).upload(stop()).boxed()));
-    tasks.push(("the housekeeping of usage".to_owned(), Arc::clone(&pipeline).keep_house(Arc::clone(&ingest), stop()).boxed()));
+    let (users, stop) = (TaskTracker::new(), || stop.clone());
+    let sealing = users.track_future(Arc::clone(&pipeline).seal(stop()));
+    let uploading = users.track_future(Arc::clone(&pipeline).upload(stop()));
+    let housekeeping = users.track_future(Arc::clone(&pipeline).keep_house(Arc::clone(&ingest), stop()));
+    tasks.push(("the sealing of reports".to_owned(), sealing.boxed()));
+    tasks.push(("the upload of usage".to_owned(), uploading.boxed()));
+    tasks.push(("the housekeeping of usage".to_owned(), housekeeping.boxed()));
+    tasks.push(("the journal".to_owned(), pipeline::journal(Arc::clone(&ingest), users, ended, stop()).boxed()));
     let taking = Arc::clone(&ingest);
     let handler: IngestHandler = Arc::new(move |request| {
         let taking = Arc::clone(&taking);

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::board::Board;
 use super::ingest::Ingest;
@@ -156,9 +157,11 @@ impl Pipeline {
     }
 }
 
-/// Waits for the end of the journal's writer, and ends it at the stop, when the reports that are on their way have been answered.
+/// Waits for the end of the journal's writer, and ends it at the stop, when the reports that are on their way have been answered and `users` have
+/// ended.
 pub(super) async fn journal(
     ingest: Arc<Ingest>,
+    users: TaskTracker,
     ended: oneshot::Receiver<anyhow::Result<()>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -168,6 +171,8 @@ pub(super) async fn journal(
         () = stop.cancelled() => {}
     }
     ingest.drain().await;
+    users.close();
+    users.wait().await;
     spawn_blocking(move || ingest.journal.close()).await?;
     ended.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the journal's writer died")))
 }
