@@ -33,7 +33,7 @@ mod status;
 pub mod table;
 mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::FutureExt as _;
 use maud::Markup;
@@ -102,6 +102,7 @@ pub fn build(
         cluster_name: config.cluster_name,
         metrics: metrics.clone(),
         journal_metrics,
+        one_at_a_time: Mutex::default(),
     };
     let uploader = Uploader { journal, store: config.store, metrics, clock: clock.clone() };
     let (roll, progress, sealed) = (config.roll, Progress::default(), Notify::new());

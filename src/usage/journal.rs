@@ -19,6 +19,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -139,6 +140,9 @@ impl Journal {
         if self.is_full() {
             return Err(AppendError::Full);
         }
+        if let Some(reason) = self.failure() {
+            return Err(AppendError::Failed(reason));
+        }
         let (answer, told) = oneshot::channel();
         self.queue.try_send(Message::Append(Append { entry, answer })).map_err(|error| match error {
             TrySendError::Full(_) => AppendError::Busy,
@@ -218,7 +222,16 @@ impl Journal {
         self.inner.with_tables(|tables| tables.forget(now))
     }
 
-    /// Keeps a damaged entry in a file of its own, for people.
+    /// Removes files beside the journal that belong to no seal. Nobody may be making one.
+    ///
+    /// # Errors
+    /// When the folder cannot be changed.
+    pub fn remove_strangers(&self) -> std::io::Result<()> {
+        // What is known of seals is not certain after a failure.
+        if self.failure().is_some() { Ok(()) } else { self.inner.remove_strangers() }
+    }
+
+    /// Keeps a damaged entry in a file of its own, for people. It is on disk when this returns.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -226,7 +239,11 @@ impl Journal {
         let folder = self.inner.folder.join("set-aside");
         std::fs::create_dir_all(&folder)?;
         let path = folder.join(format!("entry-{number}.bin"));
-        std::fs::write(&path, bytes)?;
+        let mut file = std::fs::File::create(&path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        sync_folder(&folder)?;
+        sync_folder(&self.inner.folder)?;
         Ok(path)
     }
 }

@@ -170,6 +170,7 @@ impl JournalMetrics {
 #[derive(Debug, Clone)]
 pub struct SealMetrics {
     pub(super) files: IntCounter,
+    pub(super) files_again: IntCounter,
     pub(super) rows: IntCounter,
     pub(super) unmatched: IntCounter,
     pub(super) seal_seconds: Histogram,
@@ -188,6 +189,11 @@ impl SealMetrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {
             files: counter(registry, "files_sealed_total", "Files that were sealed.")?,
+            files_again: counter(
+                registry,
+                "files_sealed_again_total",
+                "Files that were damaged before they were in the bucket, and were made again from the journal.",
+            )?,
             rows: counter(registry, "rows_sealed_total", "Rows in sealed files.")?,
             unmatched: counter(registry, "rows_unmatched_total", "Rows in sealed files whose pod Kubernetes does not know.")?,
             seal_seconds: histogram(

@@ -1,5 +1,6 @@
 //! What runs in the background: sealing when there is enough, sending what is sealed, and the end of both.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -94,9 +95,14 @@ impl Pipeline {
     /// Sends what is sealed, until the stop. One seal that cannot be sent does not keep the others.
     pub(super) async fn upload(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
         let mut wait = FIRST_WAIT;
+        // How often each seal has failed: those that have done so least come first.
+        let mut failed: HashMap<u64, u32> = HashMap::new();
         loop {
-            let mut failures = Vec::new();
-            for seal in self.uploader.journal.seals() {
+            let mut seals = self.uploader.journal.seals();
+            failed.retain(|first, _| seals.iter().any(|seal| seal.first == *first));
+            seals.sort_by_key(|seal| (failed.get(&seal.first).copied().unwrap_or_default(), seal.first));
+            let (mut failures, mut away) = (Vec::new(), 0);
+            for seal in seals {
                 // In the middle of a file it may be left too: what arrives of it is what was to arrive.
                 match stop.run_until_cancelled(self.send(&seal)).await {
                     None => return Ok(()),
@@ -104,38 +110,43 @@ impl Pipeline {
                     Some(Err(error)) => {
                         tracing::error!(%error, first = seal.first, last = seal.last, "a seal could not be sent; it stays in the journal");
                         failures.push(error.to_string());
-                        // The others would meet the same.
-                        if matches!(error, UploadError::Store(_) | UploadError::Disk(_)) {
+                        *failed.entry(seal.first).or_default() += 1;
+                        away += u32::from(matches!(error, UploadError::Store(_)));
+                        // Two seals that the bucket does not take: the others would most likely meet the same.
+                        if away == 2 {
                             break;
                         }
                     }
                 }
             }
-            let failed = !failures.is_empty();
+            let (some_failed, next) = (!failures.is_empty(), self.sealed.notified());
             self.progress.change(|troubles| troubles.uploads = failures);
             let next = async {
-                if failed {
+                if some_failed {
                     sleep(jitter(wait)).await;
                 } else {
-                    self.sealed.notified().await;
+                    next.await;
                 }
             };
             if stop.run_until_cancelled(next).await.is_none() {
                 return Ok(());
             }
-            wait = if failed { (wait * 2).min(LONGEST_WAIT) } else { FIRST_WAIT };
+            wait = if some_failed { (wait * 2).min(LONGEST_WAIT) } else { FIRST_WAIT };
         }
     }
 
     async fn send(self: &Arc<Self>, seal: &Seal) -> Result<(), UploadError> {
         let sent = self.uploader.upload(seal).await;
-        let Err(UploadError::Damaged(file)) = &sent else { return sent };
-        tracing::error!(file, "a sealed file is damaged and not in the bucket; it is made again from the journal");
+        let Err(UploadError::Damaged(reason)) = &sent else { return sent };
+        if !self.sealer.index.all_synced() {
+            return Err(UploadError::NotMade(format!("{reason}; it is made again once Kubernetes has been listed")));
+        }
+        tracing::error!(reason, "a sealed file is not in the bucket and damaged; it is made again from the journal");
         let whole = self.uploader.whole(seal).await?;
         let (sealing, damaged) = (Arc::clone(self), seal.clone());
         let again =
             spawn_blocking(move || sealing.sealer.seal_again(&damaged, &whole)).await.map_err(anyhow::Error::from).flatten();
-        let seal = again.map_err(|error| UploadError::Disk(format!("{error:#}")))?;
+        let seal = again.map_err(|error| UploadError::NotMade(format!("{reason}; it cannot be made again: {error:#}")))?;
         self.uploader.upload(&seal).await
     }
 

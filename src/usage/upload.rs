@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
 use super::journal::Journal;
 use super::journal::seal::{Seal, SealedFile};
@@ -20,9 +21,12 @@ pub enum UploadError {
     /// Something else has the key.
     #[error("{0} is another file than the one that was sealed; it is left alone, and so is what belongs there, in the journal")]
     Conflict(String),
-    /// The file on disk is not the one that was sealed, and the bucket does not have it.
-    #[error("{0} beside the journal is damaged")]
+    /// The file on disk cannot be read, or is not the one that was sealed, and the bucket does not have it.
+    #[error("{0}")]
     Damaged(String),
+    /// A damaged file that cannot be made again now.
+    #[error("{0}")]
+    NotMade(String),
     /// The disk.
     #[error("{0}")]
     Disk(String),
@@ -58,7 +62,7 @@ impl Uploader {
             tracing::info!(key = file.key, rows = file.rows, bytes = file.bytes, "uploaded");
         }
         let (journal, finished) = (self.journal.clone(), seal.clone());
-        let finished = tokio::task::spawn_blocking(move || journal.finish(&finished)).await;
+        let finished = spawn_blocking(move || journal.finish(&finished)).await;
         finished.map_err(anyhow::Error::from).flatten().map_err(|error| UploadError::Disk(format!("{error:#}")))
     }
 
@@ -113,10 +117,11 @@ enum Found {
 
 /// The bytes of a sealed file, if they are what was sealed.
 async fn read(folder: &Path, file: &SealedFile) -> Result<Bytes, UploadError> {
-    match tokio::fs::read(folder.join(&file.name)).await {
-        Ok(bytes) if sha256(&bytes) == file.sha256 => Ok(bytes.into()),
-        Ok(_) => Err(UploadError::Damaged(file.name.clone())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(UploadError::Damaged(file.name.clone())),
-        Err(error) => Err(UploadError::Disk(format!("cannot read {}: {error}", file.name))),
-    }
+    let (path, sealed) = (folder.join(&file.name), file.sha256.clone());
+    let read = move || match std::fs::read(&path) {
+        Ok(bytes) if sha256(&bytes) == sealed => Ok(bytes.into()),
+        Ok(_) => Err(UploadError::Damaged(format!("{} is not the file that was sealed", path.display()))),
+        Err(error) => Err(UploadError::Damaged(format!("cannot read {}: {error}", path.display()))),
+    };
+    spawn_blocking(read).await.unwrap_or_else(|error| Err(UploadError::Disk(error.to_string())))
 }

@@ -7,6 +7,8 @@ use super::tables::Amount;
 
 /// Rows that become one file at most, which bounds the memory that a seal needs to 100 MB. A thousand nodes have fewer in five minutes.
 const MOST_ROWS: u64 = 5 << 18;
+/// Bytes of reports, unpacked, that become one file at most: what they say bounds the texts of a seal. The rows above have half of it.
+const MOST_LENGTH: u64 = 640 << 20;
 /// An entry is not sealed earlier than this, so that watches can tell of pods that are as new as the report.
 const SETTLE: Duration = Duration::from_secs(5);
 /// An entry that is so far in the future was taken before the clock was set back: it has waited for an unknown time.
@@ -28,7 +30,7 @@ pub struct Plan {
     pub first: u64,
     /// Number of the last.
     pub last: u64,
-    /// How much they are.
+    /// How much they are, about.
     pub amount: Amount,
     /// When the first was taken, in milliseconds since the Unix epoch.
     pub oldest: i64,
@@ -38,6 +40,7 @@ pub struct Plan {
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     seconds: VecDeque<Second>,
+    total: Amount,
     /// Number of the last entry of any plan: seconds up to it are closed, even if the clock has not got on.
     planned: u64,
 }
@@ -56,6 +59,7 @@ struct Second {
 impl Backlog {
     /// An entry has come.
     pub(super) fn add(&mut self, number: u64, taken_at: i64, bytes: &[u8]) {
+        self.total.add(bytes);
         match self.seconds.back_mut() {
             Some(second) if second.last > self.planned && second.taken_at.div_euclid(1_000) == taken_at.div_euclid(1_000) => {
                 second.last = number;
@@ -71,8 +75,8 @@ impl Backlog {
 
     /// Entries up to `last` are sealed.
     pub(super) fn remove_through(&mut self, last: u64) {
-        while self.seconds.front().is_some_and(|second| second.last <= last) {
-            self.seconds.pop_front();
+        while let Some(second) = self.seconds.pop_front_if(|second| second.last <= last) {
+            self.total = self.total.minus(second.amount);
         }
         // Of a second that was read from the disk while it was being sealed, the rest is left. Its amount is then too large, until that is sealed too.
         if let Some(second) = self.seconds.front_mut() {
@@ -81,7 +85,7 @@ impl Backlog {
     }
 
     pub(super) fn total(&self) -> Amount {
-        self.seconds.iter().fold(Amount::default(), |sum, second| sum.plus(second.amount))
+        self.total
     }
 
     /// When the oldest was taken.
@@ -100,7 +104,7 @@ impl Backlog {
         for second in self.seconds.iter().take_while(|second| waited(second, settle)) {
             plan.last = second.last;
             plan.amount = plan.amount.plus(second.amount);
-            if plan.amount.bytes >= roll.bytes || plan.amount.rows >= MOST_ROWS {
+            if plan.amount.bytes >= roll.bytes || plan.amount.rows >= MOST_ROWS || plan.amount.length >= MOST_LENGTH {
                 enough = true;
                 break;
             }
@@ -140,7 +144,7 @@ mod tests {
         assert_eq!(backlog.plan(ROLL, 309_999), None);
         let plan = backlog.plan(ROLL, 310_000).unwrap();
         assert_eq!((plan.first, plan.last, plan.oldest), (1, 3, 10_000));
-        assert_eq!(plan.amount, Amount { entries: 3, bytes: 300, rows: 6 });
+        assert_eq!(plan.amount, Amount { entries: 3, bytes: 300, rows: 6, length: 237 });
         backlog.remove_through(plan.last);
         assert_eq!((backlog.total().entries, backlog.oldest()), (1, Some(306_000)));
         assert_eq!(backlog.plan(ROLL, 600_000), None);

@@ -12,7 +12,7 @@ const HEADER: usize = 4 + 8 + 4 + 1 + 4;
 pub struct Entry {
     /// When it was taken, in milliseconds since the Unix epoch.
     pub taken_at: i64,
-    /// Pods in it.
+    /// Pods in it, those included that could not be read.
     pub rows: u32,
     packing: Packing,
     /// Bytes once unpacked.
@@ -49,9 +49,10 @@ impl Entry {
         bytes
     }
 
-    /// Time and rows, for counting; neither is checked.
-    pub(super) fn peek(bytes: &[u8]) -> Option<(i64, u32)> {
-        Some((i64::from_le_bytes(field(bytes, 4)?), u32::from_le_bytes(field(bytes, 12)?)))
+    /// Time, rows and length, for counting; nothing is checked.
+    pub(super) fn peek(bytes: &[u8]) -> Option<(i64, u32, u32)> {
+        let number = |at| Some(u32::from_le_bytes(field(bytes, at)?));
+        Some((i64::from_le_bytes(field(bytes, 4)?), number(12)?, number(17)?))
     }
 
     /// Reads an entry and checks it.
@@ -61,8 +62,7 @@ impl Entry {
     pub fn read(bytes: &[u8]) -> Result<Self, EntryError> {
         let read = || {
             let told = u32::from_le_bytes(field(bytes, 0)?);
-            let (taken_at, rows) = Self::peek(bytes)?;
-            let length = u32::from_le_bytes(field(bytes, 17)?);
+            let (taken_at, rows, length) = Self::peek(bytes)?;
             (told == checksum(&bytes[4..])).then_some((taken_at, rows, *bytes.get(16)?, length))
         };
         let (taken_at, rows, packing, length) = read().ok_or(EntryError::Checksum)?;

@@ -1,7 +1,10 @@
 //! The journal's store and what is known of it, behind locks; how it is opened again after the disk has failed.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
@@ -27,6 +30,8 @@ const REMEMBERED_BYTES: u64 = 48;
 const WASTE: u64 = 4;
 /// and this many bytes besides, so that a small one is left alone.
 const LEAST_WASTE: u64 = 8 << 20;
+/// Bytes of entries up to which it is made smaller: about a second's work.
+const MOST_MOVED: u64 = 256 << 20;
 
 /// What is known of the journal without reading it.
 #[derive(Debug, Default)]
@@ -50,22 +55,36 @@ pub(super) struct Inner {
     pub(super) budget: u64,
     pub(super) clock: Clock,
     pub(super) metrics: JournalMetrics,
-    /// `Err` with the reason while it cannot be used.
-    tables: RwLock<Result<Tables, String>>,
+    /// `None` while it cannot be used; `failure` says why.
+    tables: RwLock<Option<Tables>>,
+    /// Apart, since whoever asks for it must not wait for the disk.
+    failure: Mutex<Option<String>>,
     state: Mutex<State>,
+    /// What the store held when it was last made smaller, and its length then: it may not become smaller for less.
+    compacted: Mutex<(u64, u64)>,
 }
 
 impl Inner {
     pub(super) fn open(folder: &Path, budget: u64, clock: Clock, metrics: JournalMetrics) -> Result<Self, JournalError> {
-        let broken = |reason: String| JournalError::Folder { folder: folder.into(), reason };
-        fs::create_dir_all(folder.join(SEALED)).map_err(|error| broken(error.to_string()))?;
+        let broken = |error: std::io::Error| JournalError::Folder { folder: folder.into(), reason: error.to_string() };
+        create_folder(&folder.join(SEALED)).map_err(broken)?;
+        if !folder.join(STORE).try_exists().map_err(broken)? {
+            create(folder)?;
+        }
         let (tables, state) = load(folder)?;
-        let id = tables.id().map_err(|error| explain(folder, &error))?;
-        // The names of the files have to be as lasting as what is in them.
-        sync_folder(folder).map_err(|error| broken(error.to_string()))?;
-        remove_strangers(folder, &state).map_err(|error| broken(error.to_string()))?;
-        let inner =
-            Self { folder: folder.into(), id, budget, clock, metrics, tables: RwLock::new(Ok(tables)), state: Mutex::new(state) };
+        let id = guarded(|| tables.id()).map_err(|error| explain(folder, &error))?;
+        let inner = Self {
+            folder: folder.into(),
+            id,
+            budget,
+            clock,
+            metrics,
+            tables: RwLock::new(Some(tables)),
+            failure: Mutex::default(),
+            state: Mutex::new(state),
+            compacted: Mutex::default(),
+        };
+        inner.remove_strangers().map_err(broken)?;
         set(&inner.metrics.budget, budget);
         inner.show();
         Ok(inner)
@@ -76,7 +95,7 @@ impl Inner {
     }
 
     pub(super) fn failure(&self) -> Option<String> {
-        self.tables.read().unwrap_or_else(PoisonError::into_inner).as_ref().err().cloned()
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn failed(&self, reason: &str) -> JournalError {
@@ -88,42 +107,45 @@ impl Inner {
         let failure = {
             let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
             match tables.as_ref().map(|tables| guarded(|| work(tables))) {
-                Ok(Ok(done)) => return Ok(done),
-                Ok(Err(error)) => explain(&self.folder, &error),
-                Err(reason) => return Err(anyhow::anyhow!("{reason}")),
+                Some(Ok(done)) => return Ok(done),
+                Some(Err(error)) => explain(&self.folder, &error),
+                None => anyhow::bail!(self.failure().unwrap_or_else(|| "the journal is closed".to_owned())),
             }
         };
         self.metrics.errors.inc();
         let reason = failure.to_string();
         tracing::error!(error = reason, "the journal failed");
-        *self.tables.write().unwrap_or_else(PoisonError::into_inner) = Err(reason);
+        self.shut(reason);
         Err(failure.into())
     }
 
-    /// Opens the store again after a failure.
+    /// Nobody uses the store from now on, for this reason.
+    pub(super) fn shut(&self, reason: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        *self.tables.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Opens the store again after a failure. Others are told of the failure meanwhile, and do not wait.
     pub(super) fn reopen(&self) -> Result<(), JournalError> {
-        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let path = self.folder.join(STORE);
+        write_again(&path).map_err(|error| self.failed(&error.to_string()))?;
         let (opened, state) = load(&self.folder)?;
+        let id = guarded(|| opened.id()).map_err(|error| explain(&self.folder, &error))?;
+        if id != self.id {
+            let reason = format!("it is another one, {id}, than the one that was opened, {}", self.id);
+            return Err(JournalError::Damaged { folder: self.folder.clone(), reason });
+        }
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         *self.state() = state;
-        *tables = Ok(opened);
+        *tables = Some(opened);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
         drop(tables);
         self.show();
         tracing::info!("the journal can be used again");
         Ok(())
     }
 
-    /// Ends the use of the store.
-    pub(super) fn close(&self) {
-        *self.tables.write().unwrap_or_else(PoisonError::into_inner) = Err("the program is stopping".to_owned());
-    }
-
     pub(super) fn record(&self, seal: &Seal) -> anyhow::Result<()> {
-        {
-            let state = self.state();
-            let (is_known, expected) = (state.seals.contains_key(&seal.first), state.sealed_through + 1);
-            // Whatever went wrong, no entry belongs to two seals.
-            anyhow::ensure!(is_known || seal.first == expected, "a seal begins at {} where {expected} is next", seal.first);
-        }
         self.with_tables(|tables| tables.record(seal))?;
         let mut state = self.state();
         state.sealed_through = state.sealed_through.max(seal.last);
@@ -134,44 +156,67 @@ impl Inner {
         Ok(())
     }
 
+    /// All files of the seal are in the bucket: they go first, since the rest may need what they free.
     pub(super) fn finish(&self, seal: &Seal) -> anyhow::Result<()> {
-        self.with_tables(|tables| tables.finish(seal))?;
-        self.state().seals.remove(&seal.first);
         for file in &seal.files {
-            if let Err(error) = fs::remove_file(self.folder.join(SEALED).join(&file.name)) {
-                tracing::warn!(file = file.name, %error, "a file that is in the bucket could not be removed");
+            match fs::remove_file(self.folder.join(SEALED).join(&file.name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    tracing::warn!(file = file.name, %error, "a file that is in the bucket could not be removed");
+                }
+                _ => {}
             }
         }
-        self.give_space_back()?;
+        self.with_tables(|tables| tables.finish(seal))?;
+        self.state().seals.remove(&seal.first);
+        if let Err(error) = self.give_space_back() {
+            tracing::warn!(error = format!("{error:#}"), "the journal could not give disk space back");
+        }
         self.show();
         Ok(())
     }
 
-    /// Makes the store's file smaller when it is far larger than what it holds. Nobody can use it meanwhile.
+    /// Makes the store's file smaller when it is far larger than what it holds, and that is little: nobody can use it meanwhile.
     fn give_space_back(&self) -> anyhow::Result<()> {
         let length = fs::metadata(self.folder.join(STORE))?.len();
         let entries = {
             let state = self.state();
             state.backlog.total().bytes + state.seals.values().map(|seal| seal.bytes).sum::<u64>()
         };
-        if length < LEAST_WASTE + WASTE * entries {
+        let (held, compacted) = *self.compacted.lock().unwrap_or_else(PoisonError::into_inner);
+        let tried = entries > held / 2 && length <= 2 * compacted;
+        if tried || entries > MOST_MOVED || length < LEAST_WASTE + WASTE * entries {
             return Ok(());
         }
         let needed = entries + REMEMBERED_BYTES * self.with_tables(Tables::remembered)?;
         if length < LEAST_WASTE + WASTE * needed {
             return Ok(());
         }
-        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(open) = tables.as_mut()
-            && let Err(error) = guarded(|| open.compact())
-        {
+        let compacted = {
+            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+            tables.as_mut().map_or(Ok(()), |open| guarded(|| open.compact()))
+        };
+        if let Err(error) = compacted {
             let failure = explain(&self.folder, &error);
-            *tables = Err(failure.to_string());
+            self.metrics.errors.inc();
+            self.shut(failure.to_string());
             return Err(failure.into());
         }
-        drop(tables);
         let now = fs::metadata(self.folder.join(STORE))?.len();
+        *self.compacted.lock().unwrap_or_else(PoisonError::into_inner) = (entries, now);
         tracing::debug!(before = length, now, "the journal gave disk space back");
+        Ok(())
+    }
+
+    /// Removes files of seals that were never recorded, which nobody is making now.
+    pub(super) fn remove_strangers(&self) -> std::io::Result<()> {
+        let state = self.state();
+        let is_known = |name: &OsStr| state.seals.values().flat_map(|seal| &seal.files).any(|file| *file.name == *name);
+        for entry in fs::read_dir(self.folder.join(SEALED))? {
+            let entry = entry?;
+            if !is_known(&entry.file_name()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
         Ok(())
     }
 
@@ -217,7 +262,7 @@ fn explain(folder: &Path, error: &Error) -> JournalError {
     let folder = folder.to_owned();
     match error {
         Error::DatabaseAlreadyOpen => JournalError::InUse(folder),
-        Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+        Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
             JournalError::Damaged { folder, reason: "its file was not written by this program".to_owned() }
         }
         Error::Io(error) => JournalError::Folder { folder, reason: error.to_string() },
@@ -235,14 +280,36 @@ pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Files that were being made when the program ended, or whose seal was finished.
-fn remove_strangers(folder: &Path, state: &State) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder.join(SEALED))? {
-        let entry = entry?;
-        let known = state.seals.values().flat_map(|seal| &seal.files).any(|file| *file.name == *entry.file_name());
-        if !known {
-            fs::remove_file(entry.path())?;
+/// Makes a folder, and its name last.
+fn create_folder(folder: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    folder.ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty()).try_for_each(sync_folder)
+}
+
+/// Makes a store, under its name only when it is complete: a file that was being made when the program was killed is no store that is damaged.
+fn create(folder: &Path) -> Result<(), JournalError> {
+    let draft = folder.join(format!("{STORE}.new"));
+    let made = guarded(|| {
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::Io(error)),
+            _ => {}
         }
+        Tables::create(&draft)?;
+        fs::rename(&draft, folder.join(STORE)).and_then(|()| sync_folder(folder)).map_err(Error::Io)
+    });
+    made.map_err(|error| explain(folder, &error))
+}
+
+/// Writes a file over itself. After a failure of the disk the system may take pages for written that are not; now they are, or the failure is told.
+fn write_again(path: &Path) -> std::io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let (mut at, mut buffer) = (0, vec![0; 1 << 20]);
+    loop {
+        let read = file.read_at(&mut buffer, at)?;
+        if read == 0 {
+            return file.sync_all();
+        }
+        file.write_all_at(&buffer[..read], at)?;
+        at += read as u64;
     }
-    Ok(())
 }

@@ -69,17 +69,33 @@ pub struct Amount {
     pub bytes: u64,
     /// Pods in them.
     pub rows: u64,
+    /// Bytes of the reports as they were before they were packed.
+    pub length: u64,
 }
 
 impl Amount {
     /// With one more entry.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        let rows = Entry::peek(bytes).map_or(0, |(_, rows)| rows);
-        *self = Self { entries: self.entries + 1, bytes: self.bytes + bytes.len() as u64, rows: self.rows + u64::from(rows) };
+    pub fn add(&mut self, bytes: &[u8]) {
+        let (_, rows, length) = Entry::peek(bytes).unwrap_or_default();
+        *self = self.plus(Self { entries: 1, bytes: bytes.len() as u64, rows: rows.into(), length: length.into() });
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
-        Self { entries: self.entries + other.entries, bytes: self.bytes + other.bytes, rows: self.rows + other.rows }
+        Self {
+            entries: self.entries + other.entries,
+            bytes: self.bytes + other.bytes,
+            rows: self.rows + other.rows,
+            length: self.length + other.length,
+        }
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_sub(other.entries),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            rows: self.rows.saturating_sub(other.rows),
+            length: self.length.saturating_sub(other.length),
+        }
     }
 }
 
@@ -87,31 +103,31 @@ impl Amount {
 pub(super) struct Tables(Database);
 
 impl Tables {
-    /// Opens what is there, or makes it.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE);
-        builder.set_repair_callback(|repair| {
-            tracing::info!(progress = repair.progress(), "the journal was not closed; it is being checked");
-        });
-        let database = builder.create(path)?;
+    /// Makes a new store with an id of its own, where there is no file.
+    pub(super) fn create(path: &Path) -> Result<(), Error> {
+        let database = builder().create(path)?;
         let transaction = database.begin_write()?;
         {
             let mut facts = transaction.open_table(FACTS)?;
-            if facts.get(ID)?.is_none() {
-                facts.insert(ID, random_id().as_bytes())?;
-                facts.insert(FORMAT, FORMAT_NUMBER)?;
-            }
-            let format = facts.get(FORMAT)?.map(|format| format.value().to_vec());
-            if format.as_deref() != Some(FORMAT_NUMBER) {
-                return Err(Error::Corrupted("its format is not known to this version".to_owned()));
-            }
+            facts.insert(ID, random_id().as_bytes())?;
+            facts.insert(FORMAT, FORMAT_NUMBER)?;
             transaction.open_table(ENTRIES)?;
             transaction.open_table(REMEMBERED)?;
             transaction.open_table(SEALS)?;
         }
         transaction.commit()?;
-        Ok(Self(database))
+        database.close()?;
+        Ok(())
+    }
+
+    /// Opens what is there.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let tables = Self(builder().open(path)?);
+        let facts = tables.0.begin_read()?.open_table(FACTS)?;
+        if facts.get(FORMAT)?.is_none_or(|format| format.value() != FORMAT_NUMBER) {
+            return Err(Error::Corrupted("its format is not known to this version".to_owned()));
+        }
+        Ok(tables)
     }
 
     /// The random id made with the journal.
@@ -135,7 +151,7 @@ impl Tables {
         for entry in entries.range(last + 1..)? {
             let (number, bytes) = entry?;
             last = number.value();
-            backlog.add(last, Entry::peek(bytes.value()).map_or(0, |(taken_at, _)| taken_at), bytes.value());
+            backlog.add(last, Entry::peek(bytes.value()).map_or(0, |(taken_at, ..)| taken_at), bytes.value());
         }
         Ok((backlog, last))
     }
@@ -179,15 +195,22 @@ impl Tables {
         Ok(read)
     }
 
-    /// Fixes a seal: from now on its files are what its entries become.
+    /// Fixes a seal: from now on its files are what its entries become. One that is there may be replaced by one of the same entries.
     pub(super) fn record(&self, seal: &Seal) -> Result<(), Error> {
         let transaction = self.0.begin_write()?;
         {
-            let json = seal.to_json().map_err(|error| Error::Corrupted(error.to_string()))?;
-            transaction.open_table(SEALS)?.insert(seal.first, json.as_slice())?;
+            let mut seals = transaction.open_table(SEALS)?;
             let mut facts = transaction.open_table(FACTS)?;
-            let before = facts.get(SEALED_THROUGH)?.and_then(|last| last.value().try_into().ok()).map_or(0, u64::from_be_bytes);
-            facts.insert(SEALED_THROUGH, before.max(seal.last).to_be_bytes().as_slice())?;
+            let through = facts.get(SEALED_THROUGH)?.and_then(|last| last.value().try_into().ok()).map_or(0, u64::from_be_bytes);
+            let known = seals.get(seal.first)?.map(|known| read_seal(seal.first, known.value())).transpose()?;
+            // Whatever went wrong before, no entry belongs to two seals, and none is left out.
+            let fits = known.map_or(seal.first == through + 1, |known| known.last == seal.last);
+            if !fits {
+                return Err(Error::Corrupted(format!("a seal of {} to {} does not follow {through}", seal.first, seal.last)));
+            }
+            let json = seal.to_json().map_err(|error| Error::Corrupted(error.to_string()))?;
+            seals.insert(seal.first, json.as_slice())?;
+            facts.insert(SEALED_THROUGH, through.max(seal.last).to_be_bytes().as_slice())?;
         }
         transaction.commit()?;
         Ok(())
@@ -199,8 +222,7 @@ impl Tables {
         let mut read = Vec::new();
         for seal in seals.iter()? {
             let (first, json) = seal?;
-            let seal = Seal::from_json(json.value());
-            read.push(seal.map_err(|error| Error::Corrupted(format!("the seal of entry {}: {error}", first.value())))?);
+            read.push(read_seal(first.value(), json.value())?);
         }
         Ok(read)
     }
@@ -209,8 +231,12 @@ impl Tables {
     pub(super) fn finish(&self, seal: &Seal) -> Result<(), Error> {
         let transaction = self.0.begin_write()?;
         {
+            let mut seals = transaction.open_table(SEALS)?;
+            let known = seals.remove(seal.first)?.map(|known| read_seal(seal.first, known.value())).transpose()?;
+            if known.is_none_or(|known| known.last != seal.last) {
+                return Err(Error::Corrupted(format!("there is no seal of {} to {}", seal.first, seal.last)));
+            }
             transaction.open_table(ENTRIES)?.retain_in(seal.first..=seal.last, |_, _| false)?;
-            transaction.open_table(SEALS)?.remove(seal.first)?;
         }
         transaction.commit()?;
         Ok(())
@@ -220,7 +246,12 @@ impl Tables {
     pub(super) fn forget(&self, now: i64) -> Result<(), Error> {
         let oldest = hours(now).saturating_sub(REMEMBERED_HOURS);
         let transaction = self.0.begin_write()?;
-        transaction.open_table(REMEMBERED)?.retain_in(..(oldest, 0), |_, taken| taken >= oldest)?;
+        {
+            let mut remembered = transaction.open_table(REMEMBERED)?;
+            // Few are of another hour than that in which they were taken: late ones, and those of clocks that are ahead.
+            remembered.retain_in(..(oldest, 0), |_, taken| taken >= oldest)?;
+            remembered.retain_in((hours(now) + 1, 0).., |_, taken| taken >= oldest)?;
+        }
         transaction.commit()?;
         Ok(())
     }
@@ -235,6 +266,19 @@ impl Tables {
         self.0.compact()?;
         Ok(())
     }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE);
+    builder.set_repair_callback(|repair| {
+        tracing::info!(progress = repair.progress(), "the journal was not closed; it is being checked");
+    });
+    builder
+}
+
+fn read_seal(first: u64, json: &[u8]) -> Result<Seal, Error> {
+    Seal::from_json(json).map_err(|error| Error::Corrupted(format!("the seal of entry {first}: {error}")))
 }
 
 /// 16 hexadecimal digits.

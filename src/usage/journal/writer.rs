@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -14,8 +14,9 @@ use super::{AppendError, Appended, JournalError};
 const BATCH_BYTES: usize = 8 << 20;
 /// Reports in one transaction.
 const BATCH: usize = 1_024;
-/// Between attempts to open the journal after a failure.
-const RETRY: Duration = Duration::from_secs(1);
+/// Between attempts to open the journal after a failure; doubled with each.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// What the writer is asked.
 pub(super) enum Message {
@@ -39,10 +40,11 @@ pub(super) fn start(inner: Arc<Inner>, messages: Receiver<Message>) -> std::io::
 }
 
 fn write(inner: &Inner, messages: &Receiver<Message>) -> anyhow::Result<()> {
+    let (mut retry, mut tried) = (FIRST_RETRY, None::<Instant>);
     loop {
         let mut closing = false;
         let mut batch = Vec::new();
-        match messages.recv_timeout(RETRY) {
+        match messages.recv_timeout(FIRST_RETRY) {
             Ok(Message::Append(first)) => {
                 let mut bytes = first.entry.bytes.len();
                 batch.push(first);
@@ -63,18 +65,25 @@ fn write(inner: &Inner, messages: &Receiver<Message>) -> anyhow::Result<()> {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
         }
-        if inner.failure().is_some() {
+        if inner.failure().is_some() && tried.is_none_or(|tried| tried.elapsed() >= retry) {
             match inner.reopen() {
                 Ok(()) => {}
                 Err(error @ JournalError::Damaged { .. }) => return Err(error.into()),
                 Err(error) => tracing::warn!(%error, "the journal cannot be opened yet"),
             }
+            // A disk that is full lets it be opened, and fails at once again.
+            retry = if tried.is_some_and(|tried| tried.elapsed() < 2 * LONGEST_RETRY) {
+                (retry * 2).min(LONGEST_RETRY)
+            } else {
+                FIRST_RETRY
+            };
+            tried = Some(Instant::now());
         }
         if !batch.is_empty() {
             append(inner, batch);
         }
         if closing {
-            inner.close();
+            inner.shut("the program is stopping".to_owned());
             return Ok(());
         }
     }
@@ -88,7 +97,7 @@ fn append(inner: &Inner, batch: Vec<Append>) {
     }
     let last = inner.state().last;
     let now = inner.clock.now().as_millisecond();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let added = inner.with_tables(|tables| tables.append(last, &entries, now));
     inner.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
     match added {
