@@ -1,5 +1,7 @@
 //! What owns pods and has an owner itself: replica sets and jobs.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::{Value, json};
 
 /// Where replica sets live.
@@ -41,22 +43,23 @@ impl OwnerSpec {
 
     /// The object.
     pub fn to_json(&self) -> Value {
-        let mut metadata = json!({ "namespace": self.namespace, "name": self.name, "uid": uid(self.kind, &self.name) });
+        let mut metadata =
+            json!({ "namespace": self.namespace, "name": self.name, "uid": uid(self.kind, &self.namespace, &self.name) });
         if let Some((kind, name)) = &self.owner {
-            metadata["ownerReferences"] = json!([reference(kind, name)]);
+            metadata["ownerReferences"] = json!([reference(&self.namespace, kind, name)]);
         }
         let template = json!({ "spec": { "containers": [{ "name": "main", "image": "registry.example/main:1.2.3" }] } });
         json!({ "apiVersion": api_version(self.kind), "kind": self.kind, "metadata": metadata, "spec": { "template": template } })
     }
 }
 
-/// A controller in the `ownerReferences` of what it owns.
-pub(super) fn reference(kind: &str, name: &str) -> Value {
+/// A controller in the `ownerReferences` of what it owns, which is in this namespace.
+pub(super) fn reference(namespace: &str, kind: &str, name: &str) -> Value {
     json!({
         "apiVersion": api_version(kind),
         "kind": kind,
         "name": name,
-        "uid": uid(kind, name),
+        "uid": uid(kind, namespace, name),
         "controller": true,
         "blockOwnerDeletion": true,
     })
@@ -71,7 +74,11 @@ fn api_version(kind: &str) -> &'static str {
     }
 }
 
-/// The UID of an owner, which those that it owns refer to; so no two of a kind may have a name in common.
-fn uid(kind: &str, name: &str) -> String {
-    format!("{}-{name}", kind.to_ascii_lowercase())
+/// The UID of an owner, to which those that it owns refer.
+fn uid(kind: &str, namespace: &str, name: &str) -> String {
+    // Always with the same keys.
+    let mut hasher = DefaultHasher::new();
+    (kind, namespace, name).hash(&mut hasher);
+    let hash = hasher.finish();
+    format!("{:08x}-0000-4000-8000-{:012x}", hash >> 48, hash & 0xffff_ffff_ffff)
 }

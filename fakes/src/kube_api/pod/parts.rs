@@ -10,7 +10,7 @@ use crate::kube_api::owner::reference;
 /// As it was asked for; empty where nothing was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Parts {
-    owner: Option<Value>,
+    owner: Option<(String, String)>,
     pub(super) containers: Vec<Container>,
     init_containers: Vec<Container>,
     resources: Resources,
@@ -75,7 +75,7 @@ impl Container {
 impl PodSpec {
     /// Its controller: `("ReplicaSet", "web-6d4b")`.
     pub fn owner(mut self, kind: &str, name: &str) -> Self {
-        self.parts.owner = Some(reference(kind, name));
+        self.parts.owner = Some((kind.to_owned(), name.to_owned()));
         self
     }
 
@@ -150,8 +150,9 @@ impl Parts {
     }
 
     pub(super) fn add_to(&self, pod: &mut Value) {
-        if let Some(owner) = &self.owner {
-            pod["metadata"]["ownerReferences"] = json!([owner]);
+        if let Some((kind, name)) = &self.owner {
+            let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+            pod["metadata"]["ownerReferences"] = json!([reference(namespace, kind, name)]);
         }
         if let Some(started) = &self.started {
             pod["status"]["startTime"] = json!(started);
