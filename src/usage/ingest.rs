@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use zstd::bulk::Compressor;
 
@@ -27,8 +27,9 @@ use crate::time::Clock;
 
 /// From the head of a request to the end of its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
-/// Bodies in memory, in KiB; whoever comes when there are more has to wait.
-const HELD_KIB: usize = 64 << 10;
+/// Bodies in memory, in KiB; whoever comes when there are more has to wait. Of those up to [`LARGE`], and of all others: whoever is slow with one
+/// of these, or does not say how much is to come, holds up no report of the usual size.
+const HELD_KIB: usize = 32 << 10;
 /// How long somebody waits for the others.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Bodies that are larger are read where they do not keep others waiting.
@@ -48,8 +49,7 @@ pub struct Ingest {
     pub(super) metrics: IngestMetrics,
     pub(super) board: Board,
     pub(super) clock: Clock,
-    most_held: usize,
-    held: Semaphore,
+    held: Held,
     packers: Mutex<Vec<Compressor<'static>>>,
 }
 
@@ -83,10 +83,35 @@ struct Prepared {
     entry: Option<NewEntry>,
 }
 
+/// The memory that bodies may have, in KiB.
+struct Held {
+    usual: Semaphore,
+    large: Semaphore,
+    most_large: usize,
+}
+
+impl Held {
+    fn new(body_limit: usize) -> Self {
+        let most_large = HELD_KIB.max(kib(body_limit) as usize);
+        Self { usual: Semaphore::new(HELD_KIB), large: Semaphore::new(most_large), most_large }
+    }
+
+    async fn acquire(&self, bytes: usize) -> Result<SemaphorePermit<'_>, AcquireError> {
+        let pool = if bytes > LARGE { &self.large } else { &self.usual };
+        pool.acquire_many(kib(bytes)).await
+    }
+
+    /// Waits for whoever has any.
+    async fn all(&self) -> Result<(), AcquireError> {
+        let _usual = self.usual.acquire_many(u32::try_from(HELD_KIB).unwrap_or(u32::MAX)).await?;
+        let _large = self.large.acquire_many(u32::try_from(self.most_large).unwrap_or(u32::MAX)).await?;
+        Ok(())
+    }
+}
+
 impl Ingest {
     /// Takes reports into `journal`, of bodies up to `body_limit` bytes.
     pub fn new(journal: Journal, auth: Auth, body_limit: usize, metrics: IngestMetrics, clock: Clock) -> Self {
-        let most_held = HELD_KIB.max(kib(body_limit) as usize);
         Self {
             journal,
             auth,
@@ -94,8 +119,7 @@ impl Ingest {
             metrics,
             board: Board::default(),
             clock,
-            most_held,
-            held: Semaphore::new(most_held),
+            held: Held::new(body_limit),
             packers: Mutex::default(),
         }
     }
@@ -122,8 +146,7 @@ impl Ingest {
 
     /// Waits until reports that are on their way have been answered, for as long as a server waits for its answers.
     pub async fn drain(&self) {
-        let all = u32::try_from(self.most_held).unwrap_or(u32::MAX);
-        if timeout(LONGEST_WAIT, self.held.acquire_many(all)).await.is_err() {
+        if timeout(LONGEST_WAIT, self.held.all()).await.is_err() {
             tracing::warn!("some reports were not there in time; their senders will send them again");
         }
     }
@@ -143,7 +166,7 @@ impl Ingest {
         if told > self.body_limit {
             return Err(self.too_large());
         }
-        let waited = timeout(LONGEST_WAIT, self.held.acquire_many(kib(told))).await;
+        let waited = timeout(LONGEST_WAIT, self.held.acquire(told)).await;
         let Ok(Ok(_held)) = waited else { return Err(not_appended(&AppendError::Busy)) };
         let body = self.read(body).await?;
         self.metrics.received.inc_by(body.len() as u64);
