@@ -65,9 +65,12 @@ fn list_requests_side_by_side_are_bounded() {
 #[test]
 fn the_example_that_is_shipped_is_valid_and_names_every_key() {
     let text = include_str!("../../deploy/examples/config.yaml");
-    let config = resolve(text).unwrap();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "EXAMPLE").unwrap();
+    let here = text.replace("/var/run/secrets/s3/secret-access-key", secret.path().to_str().unwrap());
+    let config = resolve(&here).unwrap();
     assert_eq!(config.export.unwrap().endpoints.len(), 3);
-    assert!(config.podmetrics.is_some());
+    assert!(config.podmetrics.is_some() && config.usage.is_some());
     let targets = config.inventory.unwrap().targets;
     assert_eq!(targets.len(), 2);
     assert!(targets[0].kubermatic_metrics && targets[1].prefix == "backups/");
@@ -107,6 +110,18 @@ fn the_example_that_is_shipped_is_valid_and_names_every_key() {
         "targets:",
         "held:",
         "audience:",
+        "cluster_name:",
+        "journal_dir:",
+        "journal_budget:",
+        "roll_bytes:",
+        "roll_age:",
+        "body_limit:",
+        "debug_k8s_api:",
+        "token_file:",
+        "token_review:",
+        "service_accounts:",
+        "last_applied:",
+        "long_values:",
     ] {
         assert!(text.contains(key) || key == "secret_access_key:" && text.contains("or secret_access_key"), "{key}");
     }
