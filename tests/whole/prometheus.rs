@@ -9,22 +9,25 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::real_prometheus::RealPrometheus;
-use crate::support::{ExportPeers, Exporter, JOB_NAME, has, skip};
+use crate::support::{ExportPeers, Exporter, JOB_NAME, collector, has, skip};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-const DASHBOARDS: [&str; 3] = ["dashboards/backups.json", "dashboards/export.json", "dashboards/podmetrics.json"];
-const RULES: [&str; 3] = ["deploy/alerts/backups.yaml", "deploy/alerts/export.yaml", "deploy/alerts/podmetrics.yaml"];
+const DASHBOARDS: [&str; 4] =
+    ["dashboards/backups.json", "dashboards/export.json", "dashboards/podmetrics.json", "dashboards/usage.json"];
+const RULES: [&str; 4] =
+    ["deploy/alerts/backups.yaml", "deploy/alerts/export.yaml", "deploy/alerts/podmetrics.yaml", "deploy/alerts/usage.yaml"];
 
-/// A Prometheus that scrapes one exporter, and the pods of the job `web` through it, as the README says; every half second.
-fn scraping(exporter: &Exporter) -> RealPrometheus {
+/// A Prometheus that scrapes one exporter, the pods of the job `web` through it, as the README says, and a collector; every half second.
+fn scraping(exporter: &Exporter, collector: &Exporter) -> RealPrometheus {
     let rules = RULES.map(|file| format!("{ROOT}/{file}"));
     let config = format!(
         "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 1s}}\nrule_files: {rules:?}\n\
          scrape_configs:\n\
          - {{job_name: exporter, static_configs: [{{targets: ['{0}']}}]}}\n\
-         - {{job_name: web, honor_labels: true, params: {{job: [web]}}, static_configs: [{{targets: ['{0}']}}]}}\n",
-        exporter.address
+         - {{job_name: web, honor_labels: true, params: {{job: [web]}}, static_configs: [{{targets: ['{0}']}}]}}\n\
+         - {{job_name: collector, static_configs: [{{targets: ['{1}']}}]}}\n",
+        exporter.address, collector.address
     );
     RealPrometheus::start(tempfile::tempdir().unwrap(), &config, &[])
 }
@@ -103,12 +106,16 @@ async fn the_dashboards_and_the_rules_name_metrics_that_exist() {
     let (endpoint, kubeconfig, config) = (server.endpoint(), kube.kubeconfig(folder.path()), export.config(folder.path()));
     let (kubeconfig, config) = (kubeconfig.to_str().unwrap(), config.to_str().unwrap());
     let s3 = ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config];
-    let exporter = Exporter::start(&[&s3[..], &["--podmetrics", "--podmetrics-allow-cidr=127.0.0.0/8"]].concat()).await;
+    let journal = folder.path().join("journal");
+    let usage = ["--usage", "--usage-bucket=u", "--journal-dir", journal.to_str().unwrap()];
+    let pods = ["--podmetrics", "--podmetrics-allow-cidr=127.0.0.0/8"];
+    let exporter = Exporter::start(&[&s3[..], &pods, &usage].concat()).await;
     exporter.until_metric(&series, 400.0).await;
     exporter.until_metric("s3exporter_podmetrics_pods{state=\"scrapable\"}", 1.0).await;
     exporter.until_metric("s3exporter_export_runs_total{alias=\"prod\",outcome=\"success\"}", 1.0).await;
 
-    let prometheus = scraping(&exporter);
+    let (collector, _kubelet) = collector(&exporter).await;
+    let prometheus = scraping(&exporter, &collector);
     // The rules have been evaluated by then, too.
     for (query, wanted) in [
         (series.as_str(), "400"),
@@ -117,6 +124,8 @@ async fn the_dashboards_and_the_rules_name_metrics_that_exist() {
         ("count(alias:export_sealed_until:timestamp_seconds{alias=\"prod\"})", "1"),
         ("page_hits_total{job=\"web\",instance=\"web-0\",pod_namespace=\"default\"}", "7"),
         ("s3exporter_podmetrics_scrape_failed{job=\"web\",instance=\"web-1\",reason=\"bad_label\"}", "1"),
+        ("min(s3exporter_usage_journal_entries) > bool 0", "1"),
+        ("count(s3exporter_collect_reports_dropped_total{reason=\"queue_full\"})", "1"),
     ] {
         let asked = exporter
             .until(query, async |_| {
@@ -133,7 +142,7 @@ async fn the_dashboards_and_the_rules_name_metrics_that_exist() {
     let known: BTreeSet<String> = scraped.chain(recorded).collect();
 
     let mut asked = Vec::new();
-    for (file, least) in DASHBOARDS.into_iter().zip([15, 15, 15]) {
+    for (file, least) in DASHBOARDS.into_iter().zip([15, 15, 15, 15]) {
         let before = asked.len();
         expressions(&dashboard(file), &mut asked);
         assert!(asked.len() >= before + least, "only {} queries in {file}", asked.len() - before);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use fakes::kube_api::{KubeApi, PodSpec};
 use fakes::s3_pages::{ClusterTimestamp, Explicit, Fault, FaultRule, S3Pages, When};
 
-use crate::support::{ExportPeers, Exporter, JOB_NAME, command, has, skip};
+use crate::support::{ExportPeers, Exporter, JOB_NAME, collector, command, has, skip};
 
 async fn exporter(server: &S3Pages, more: &[&str]) -> Exporter {
     let endpoint = format!("-endpoint={}", server.endpoint());
@@ -158,20 +158,28 @@ async fn the_catalogue_is_what_a_scrape_has() {
     let folder = tempfile::tempdir().unwrap();
     let (endpoint, kubeconfig, config) = (server.endpoint(), kube.kubeconfig(folder.path()), export.config(folder.path()));
     let (kubeconfig, config) = (kubeconfig.to_str().unwrap(), config.to_str().unwrap());
-    let args =
-        ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config, "--podmetrics"];
-    let exporter = Exporter::start(&args).await;
+    let journal = folder.path().join("journal");
+    let s3 = ["-endpoint", &endpoint, "-bucket=b", "--anonymous", "-kubeconfig", kubeconfig, "--config", config];
+    let usage = ["--usage", "--usage-bucket=u", "--journal-dir", journal.to_str().unwrap()];
+    let exporter = Exporter::start(&[&s3[..], &["--podmetrics"], &usage].concat()).await;
     exporter.until_metric("s3exporter_export_runs_total{alias=\"prod\",outcome=\"success\"}", 1.0).await;
     exporter.until_metric("s3exporter_podmetrics_pods{state=\"scrapable\"}", 1.0).await;
     let (status, answer) = exporter.get("/metrics?job=web").await;
     assert_eq!(status, 200, "{answer}");
     let metrics = exporter.until_scanned_again("b").await;
+    let (collector, _kubelet) = collector(&exporter).await;
+    let collected = catalogue(&collector.get("/metrics").await.1);
+    // Those of the process are the same.
+    let is_own = |row: &&str| !row.starts_with("| `") || row.starts_with("| `s3exporter_collect_");
+    let collected: Vec<&str> = collected.lines().filter(is_own).collect();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/METRICS.md");
     let scraped = format!(
         "# Metrics\n\nEvery metric of a running exporter. A test compares this table with a real scrape.\n\n{}\n## In the answer for a \
-         job\n\nWhat `/metrics?job=NAME` says of each target, beside the metrics of the target itself.\n\n{}",
+         job\n\nWhat `/metrics?job=NAME` says of each target, beside the metrics of the target itself.\n\n{}\n## Of the node collector\n\n\
+         What `collect` serves where `S3EXPORTER_COLLECT_ADDRESS` is set, beside its `process_*` and `s3exporter_build_info`.\n\n{}\n",
         catalogue(&metrics.0),
-        catalogue(&answer)
+        catalogue(&answer),
+        collected.join("\n")
     );
     if std::env::var_os("UPDATE_METRICS").is_some() {
         std::fs::write(file, &scraped).unwrap();

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use fakes::kubelet::Kubelet;
 use fakes::prometheus::{MetricShape, Prometheus};
 use fakes::s3_memory::{Object, S3Memory};
 
@@ -239,4 +240,15 @@ impl ExportPeers {
         std::fs::write(&file, config.to_string()).unwrap();
         file
     }
+}
+
+/// A collector that has sent one report of a node to `receiver`; its kubelet lives as long as what comes with it.
+pub async fn collector(receiver: &Exporter) -> (Exporter, Kubelet) {
+    let kubelet = Kubelet::start().await;
+    let mut command = command(&["collect", "--address=127.0.0.1:0", "--scrape-interval=10m", "--jitter-percent=0"]);
+    command.arg(format!("--kubelet-endpoint={}", kubelet.endpoint()));
+    command.arg(format!("--push-endpoint=http://{}", receiver.address));
+    let collector = Exporter::start_command(command).await;
+    collector.until_metric("s3exporter_collect_reports_sent_total", 1.0).await;
+    (collector, kubelet)
 }
