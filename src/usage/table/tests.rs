@@ -2,6 +2,7 @@ use arrow_array::Array as _;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Float64Array, RecordBatch};
+use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -162,4 +163,27 @@ fn more_rows_than_a_row_group_are_one_table() {
     let table = read(bytes);
     let cores: Float64Array = table.column_by_name("cpu_usage_cores").unwrap().as_primitive().clone();
     assert!(cores.values().iter().copied().eq((0..count).map(value)));
+}
+
+/// People and Athena are told what the files have.
+#[test]
+fn every_column_is_in_the_readme_and_declared_for_athena() {
+    let (readme, athena) = (include_str!("../../../README.md"), include_str!("../../../deploy/examples/athena.sql"));
+    let declared = |field: &Field| {
+        let kind = match field.data_type() {
+            DataType::Utf8 => "string",
+            DataType::Float64 => "double",
+            DataType::Int64 => "bigint",
+            DataType::Int32 => "int",
+            DataType::Timestamp(..) => "timestamp",
+            _ => "array<string>",
+        };
+        format!("  `{}` {kind}", field.name())
+    };
+    let declared: Vec<String> = schema().fields().iter().map(|field| declared(field)).collect();
+    assert!(athena.contains(&format!("(\n{}\n)\n", declared.join(",\n"))), "{declared:#?}");
+    let table = readme.split("### The table").nth(1).and_then(|rest| rest.split("###").next()).unwrap();
+    for field in schema().fields() {
+        assert!(table.contains(&format!("`{}`", field.name())), "{} is not in the README", field.name());
+    }
 }
