@@ -16,6 +16,8 @@ use crate::time::optional_duration;
 const DEFAULT_BUCKET: &str = "k8s-usage-data";
 const DEFAULT_PREFIX: &str = "k8s-metrics/";
 const DEFAULT_JOURNAL: &str = "/var/lib/kube-s3-exporter/usage";
+/// Below it, files would be looked for all the time, and watches have none to tell of pods that are as new as their reports.
+const SHORTEST_AGE: Duration = Duration::from_secs(1);
 /// Whom tokens of senders are for, where the API is to vouch for them.
 const DEFAULT_AUDIENCE: &str = "kube-s3-exporter";
 
@@ -36,6 +38,9 @@ pub enum UsageConfigError {
     /// A number that must be above zero.
     #[error("usage.{0} must be above zero")]
     Zero(&'static str),
+    /// A file for next to nothing, again and again.
+    #[error("usage.roll_age (--usage-roll-age, S3EXPORTER_USAGE_ROLL_AGE) must not be below {} s", SHORTEST_AGE.as_secs())]
+    RollAge,
     /// The address to listen on.
     #[error("usage.address: `{0}` is no address to listen on; write HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")]
     Address(String),
@@ -199,6 +204,9 @@ impl UsageSection {
             bytes: above_zero("roll_bytes", self.roll_bytes, 128 << 20)? as u64,
             age: self.roll_age.unwrap_or(Duration::from_secs(300)),
         };
+        if roll.age < SHORTEST_AGE {
+            return Err(UsageConfigError::RollAge);
+        }
         let journal_budget = above_zero("journal_budget", self.journal_budget, 4 << 30)? as u64;
         if journal_budget < roll.bytes {
             return Err(UsageConfigError::Budget);
@@ -276,6 +284,8 @@ mod tests {
         assert!(UsageSection::default().resolve(&S3Options::default(), true).unwrap().is_none());
         let config = resolve(false, |_| ()).unwrap().unwrap();
         assert_eq!((config.roll.bytes, config.roll.age.as_secs(), config.journal_budget), (128 << 20, 300, 4 << 30));
+        let shortest = resolve(false, |section| section.roll_age = Some(SHORTEST_AGE));
+        assert_eq!(shortest.unwrap().unwrap().roll.age, SHORTEST_AGE);
         assert_eq!((config.body_limit, config.auth.clone(), config.retention().as_secs()), (10 << 20, AuthConfig::Open, 480));
         assert!(config.store.location().contains("k8s-usage-data"), "{}", config.store.location());
     }
@@ -299,10 +309,11 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_told_with_its_path() {
         type Change = fn(&mut UsageSection);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 9] = [
             (|section| section.address = Some("80".into()), "usage.address"),
             (|section| section.prefix = Some("{x}".into()), "usage.prefix (S3_PREFIX): `{x}`"),
             (|section| section.roll_bytes = Some(0), "usage.roll_bytes"),
+            (|section| section.roll_age = Some(Duration::from_millis(999)), "usage.roll_age"),
             (|section| section.journal_budget = Some(1), "usage.journal_budget"),
             (|section| section.body_limit = Some(0), "usage.body_limit"),
             (|section| section.auth.audience = Some("a".into()), "token_review"),
