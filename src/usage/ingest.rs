@@ -117,7 +117,7 @@ impl Ingest {
             auth,
             body_limit,
             metrics,
-            board: Board::default(),
+            board: Board::new(clock.now()),
             clock,
             held: Held::new(body_limit),
             packers: Mutex::default(),
