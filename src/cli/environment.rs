@@ -108,12 +108,11 @@ impl<'a> Environment<'a> {
 
     /// `CACHE_UPDATE_INTERVAL` is known and means nothing: a watch has taken the place of the polling that it was about.
     fn podmetrics(&self) -> Result<PodmetricsSection, VariableError> {
-        let list = |text: &str| text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
         let ranges = |text: &str| text.split(',').map(parse_range).collect();
         Ok(PodmetricsSection {
             enabled: self.parsed("S3EXPORTER_PODMETRICS", parse_bool)?,
             address: self.text("S3EXPORTER_PODMETRICS_ADDRESS"),
-            namespaces: self.text("S3EXPORTER_PODMETRICS_NAMESPACES").map(|text| list(&text)),
+            namespaces: self.text("S3EXPORTER_PODMETRICS_NAMESPACES").map(|text| names(&text)),
             label_prefix: self.text("S3EXPORTER_PODMETRICS_LABEL_PREFIX"),
             allow_cidr: self.parsed("S3EXPORTER_PODMETRICS_ALLOW_CIDR", ranges)?,
             concurrency: self.parsed("CLIENT_WORKERS", number)?,
@@ -140,7 +139,12 @@ impl<'a> Environment<'a> {
             body_limit: self.parsed("S3EXPORTER_USAGE_BODY_LIMIT", parse_bytes)?,
             debug_k8s_api: self.parsed("DEBUG_K8S_API", parse_bool)?,
             annotations: AnnotationsSection::default(),
-            auth: AuthSection { token_file: self.path("S3EXPORTER_USAGE_TOKEN_FILE"), ..Default::default() },
+            auth: AuthSection {
+                token_file: self.path("S3EXPORTER_USAGE_TOKEN_FILE"),
+                token_review: self.parsed("S3EXPORTER_USAGE_TOKEN_REVIEW", parse_bool)?,
+                audience: self.text("S3EXPORTER_USAGE_TOKEN_AUDIENCE"),
+                service_accounts: self.text("S3EXPORTER_USAGE_SERVICE_ACCOUNTS").map(|text| names(&text)),
+            },
         })
     }
 
@@ -177,6 +181,11 @@ impl<'a> Environment<'a> {
             })
         })
     }
+}
+
+/// Names between commas.
+fn names(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// Seconds without a unit, as the job wrote them that the export replaces.
@@ -248,5 +257,20 @@ mod tests {
         }
         let inventory = settings(&[("S3EXPORTER_LIST_CONCURRENCY", "7"), ("S3EXPORTER_LIST_PRICE", "0.5")]).unwrap().inventory;
         assert_eq!((inventory.list_concurrency, inventory.list_price), (Some(7), Some(0.5)));
+    }
+
+    #[test]
+    fn senders_of_usage_are_told_by_variables_too() {
+        let variables = [
+            ("S3EXPORTER_USAGE_TOKEN_REVIEW", "true"),
+            ("S3EXPORTER_USAGE_TOKEN_AUDIENCE", "us"),
+            ("S3EXPORTER_USAGE_SERVICE_ACCOUNTS", "monitoring/collector, other/one,"),
+        ];
+        let auth = settings(&variables).unwrap().usage.auth;
+        let accounts = vec!["monitoring/collector".to_owned(), "other/one".to_owned()];
+        assert_eq!((auth.token_review, auth.audience.as_deref(), auth.service_accounts), (Some(true), Some("us"), Some(accounts)));
+        assert!(settings(&[("S3EXPORTER_USAGE_TOKEN_REVIEW", "perhaps")]).unwrap_err().contains("S3EXPORTER_USAGE_TOKEN_REVIEW"));
+        let none = settings(&[("S3EXPORTER_USAGE_SERVICE_ACCOUNTS", "")]).unwrap().usage.auth;
+        assert_eq!(none.service_accounts, None);
     }
 }

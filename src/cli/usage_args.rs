@@ -47,13 +47,13 @@ pub(super) struct UsageArgs {
     /// Senders need the token that is in this file [env: S3EXPORTER_USAGE_TOKEN_FILE].
     #[arg(long, value_name = "FILE")]
     usage_token_file: Option<PathBuf>,
-    /// Senders need a token that the Kubernetes API vouches for, and may report the node alone that it is bound to.
+    /// Senders need a token that the Kubernetes API vouches for, and may report the node alone that it is bound to [env: S3EXPORTER_USAGE_TOKEN_REVIEW].
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse_bool)]
     usage_token_review: Option<bool>,
-    /// Whom such a token is for [default: kube-s3-exporter].
+    /// Whom such a token is for [env: S3EXPORTER_USAGE_TOKEN_AUDIENCE] [default: kube-s3-exporter].
     #[arg(long, value_name = "AUDIENCE")]
     usage_token_audience: Option<String>,
-    /// NAMESPACE/NAME of an account that may send; repeat it for several [default: any].
+    /// NAMESPACE/NAME of an account that may send; repeat it for several [env: S3EXPORTER_USAGE_SERVICE_ACCOUNTS] [default: any].
     #[arg(long = "usage-service-account", value_name = "ACCOUNT", value_delimiter = ',')]
     usage_service_accounts: Vec<String>,
     /// Tell in the log what the Kubernetes API is asked and answers for usage [env: DEBUG_K8S_API].
