@@ -77,13 +77,6 @@ impl Indexes {
         self.synced().all()
     }
 
-    /// Waits until all kinds have been listed; for ever if the watches end before.
-    pub async fn wait_until_synced(&self) {
-        if self.synced.clone().wait_for(|synced| synced.all()).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// How the watches are doing.
     pub fn watches(&self) -> [WatchState; 7] {
         let synced = self.synced();
