@@ -2,6 +2,9 @@
 //!
 //! While the API server is away, what was known last stays; [`Indexes::watches`] says how old it may be.
 
+#[cfg(test)]
+mod tests;
+
 use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
