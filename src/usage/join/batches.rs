@@ -1,10 +1,9 @@
 //! Many reports as rows, by the file that they belong to. What many rows share is kept once for each file: 48 bytes are a row's own.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use foldhash::quality::RandomState;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -40,19 +39,22 @@ pub struct Batches(BTreeMap<Group, Open>);
 #[derive(Debug, Default)]
 struct Open {
     batch: Batch,
-    /// As what each of the batch's pods was sent.
-    sent: Vec<Sent>,
-    /// Which of the batch's pods it is, by a hash of what was sent, or of a hash that is so much greater as there are others with this one.
-    pods: HashMap<u64, u32, RandomState>,
+    /// Which of the batch's pods was sent as this.
+    pods: HashMap<Digest, Place, foldhash::fast::RandomState>,
+    /// Hashes with keys that nobody knows, so that nobody can find two pods with one digest.
+    keys: [RandomState; 2],
     nodes: Shared<str>,
 }
 
-/// What a collector says of a pod beside its `pod_id`.
-#[derive(Debug)]
-struct Sent {
-    namespace: Arc<str>,
-    name: Arc<str>,
-    started: Option<Arc<str>>,
+/// 128 bits of what a collector says of a pod beside its usage. To compare the texts themselves would cost more than all the rest, for they lie all over
+/// the memory.
+type Digest = [u64; 2];
+
+/// Where a pod is in a batch, and whether it is known, which is so not looked up for every row.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    pod: u32,
+    known: bool,
 }
 
 impl Batches {
@@ -111,46 +113,21 @@ impl Batches {
 impl Open {
     /// Which of the batch's pods a usage is of.
     fn pod(&mut self, join: &Join<'_>, usage: &PodUsage) -> u32 {
-        let mut hash = self.pods.hasher().hash_one((&usage.pod_id, &usage.namespace, &usage.name, &usage.pod_start_time));
-        while let Some(&number) = self.pods.get(&hash) {
-            let place = number as usize;
-            if self.is(place, usage) {
-                // It may have become known since the report before.
-                if self.batch.pods[place].known.is_none() && join.knows(&usage.pod_id) {
-                    self.batch.pods[place] = join.pod(usage);
-                }
-                return number;
+        let sent = (&usage.pod_id, &usage.namespace, &usage.name, &usage.pod_start_time);
+        let digest = self.keys.each_ref().map(|key| key.hash_one(sent));
+        let next = Place { pod: index(self.batch.pods.len()), known: false };
+        let place = self.pods.entry(digest).or_insert(next);
+        // One that is not known may have become so since the report before.
+        if !place.known {
+            place.known = join.knows(&usage.pod_id);
+            match self.batch.pods.get_mut(place.pod as usize) {
+                None => self.batch.pods.push(join.pod(usage)),
+                Some(pod) if place.known => *pod = join.pod(usage),
+                Some(_) => {}
             }
-            hash = hash.wrapping_add(1);
         }
-        let number = index(self.batch.pods.len());
-        let facts = join.pod(usage);
-        self.sent.push(Sent {
-            namespace: same(&facts.namespace, &usage.namespace),
-            name: same(&facts.pod_name, &usage.name),
-            started: match (&facts.pod_start_time, &usage.pod_start_time) {
-                (Some(known), Some(sent)) => Some(same(known, sent)),
-                _ => None,
-            },
-        });
-        self.batch.pods.push(facts);
-        self.pods.insert(hash, number);
-        number
+        place.pod
     }
-
-    /// Whether one of the batch's pods was sent as this.
-    fn is(&self, place: usize, usage: &PodUsage) -> bool {
-        let Sent { namespace, name, started } = &self.sent[place];
-        *self.batch.pods[place].pod_id == *usage.pod_id
-            && **name == *usage.name
-            && **namespace == *usage.namespace
-            && started.as_deref() == usage.pod_start_time.as_deref()
-    }
-}
-
-/// A text, which most often is one that is there already.
-fn same(known: &Arc<str>, text: &str) -> Arc<str> {
-    if **known == *text { Arc::clone(known) } else { text.into() }
 }
 
 /// The place of the next of so many. Nobody has memory for 2^32 of them.
