@@ -268,7 +268,10 @@ mod tests {
         ];
         let auth = settings(&variables).unwrap().usage.auth;
         let accounts = vec!["monitoring/collector".to_owned(), "other/one".to_owned()];
-        assert_eq!((auth.token_review, auth.audience.as_deref(), auth.service_accounts), (Some(true), Some("us"), Some(accounts)));
+        assert_eq!(
+            (auth.token_review, auth.audience.as_deref(), auth.service_accounts),
+            (Some(true), Some("us"), Some(accounts))
+        );
         assert!(settings(&[("S3EXPORTER_USAGE_TOKEN_REVIEW", "perhaps")]).unwrap_err().contains("S3EXPORTER_USAGE_TOKEN_REVIEW"));
         let none = settings(&[("S3EXPORTER_USAGE_SERVICE_ACCOUNTS", "")]).unwrap().usage.auth;
         assert_eq!(none.service_accounts, None);

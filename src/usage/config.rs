@@ -16,8 +16,8 @@ use crate::time::optional_duration;
 const DEFAULT_BUCKET: &str = "k8s-usage-data";
 const DEFAULT_PREFIX: &str = "k8s-metrics/";
 const DEFAULT_JOURNAL: &str = "/var/lib/kube-s3-exporter/usage";
-/// Below it, files would be looked for all the time, and watches have none to tell of pods that are as new as their reports.
-const SHORTEST_AGE: Duration = Duration::from_secs(1);
+/// Below it, watches have none to tell of pods that are as new as their reports.
+const SHORTEST_AGE: Duration = Duration::from_millis(100);
 /// Whom tokens of senders are for, where the API is to vouch for them.
 const DEFAULT_AUDIENCE: &str = "kube-s3-exporter";
 
@@ -39,7 +39,7 @@ pub enum UsageConfigError {
     #[error("usage.{0} must be above zero")]
     Zero(&'static str),
     /// A file for next to nothing, again and again.
-    #[error("usage.roll_age (--usage-roll-age, S3EXPORTER_USAGE_ROLL_AGE) must not be below {} s", SHORTEST_AGE.as_secs())]
+    #[error("usage.roll_age (--usage-roll-age, S3EXPORTER_USAGE_ROLL_AGE) must not be below {} ms", SHORTEST_AGE.as_millis())]
     RollAge,
     /// The address to listen on.
     #[error("usage.address: `{0}` is no address to listen on; write HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")]
@@ -313,7 +313,7 @@ mod tests {
             (|section| section.address = Some("80".into()), "usage.address"),
             (|section| section.prefix = Some("{x}".into()), "usage.prefix (S3_PREFIX): `{x}`"),
             (|section| section.roll_bytes = Some(0), "usage.roll_bytes"),
-            (|section| section.roll_age = Some(Duration::from_millis(999)), "usage.roll_age"),
+            (|section| section.roll_age = Some(Duration::from_millis(99)), "usage.roll_age"),
             (|section| section.journal_budget = Some(1), "usage.journal_budget"),
             (|section| section.body_limit = Some(0), "usage.body_limit"),
             (|section| section.auth.audience = Some("a".into()), "token_review"),
