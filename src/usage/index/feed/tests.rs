@@ -47,9 +47,15 @@ impl World {
         api.set_page_size(7);
         api.populate(population);
         let world = Self::new(api, false).await;
-        patient(world.indexes.wait_until_synced()).await;
+        patient(world.wait_until_synced()).await;
         world.api.wait_for_watches(7).await;
         world
+    }
+
+    async fn wait_until_synced(&self) {
+        while !self.indexes.all_synced() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     fn joined(&self, reports: impl IntoIterator<Item = Report>) -> (Counts, Vec<crate::usage::facts::Batch>) {
@@ -184,7 +190,7 @@ async fn a_kind_that_may_not_be_listed_is_named() {
     let refused = lines[6].as_ref().unwrap_err();
     assert!(refused.contains("kube-system") && refused.contains("forbidden"), "{refused}");
     world.api.forbid(NAMESPACES, false);
-    patient(world.indexes.wait_until_synced()).await;
+    patient(world.wait_until_synced()).await;
     assert!(world.indexes.problem().is_none() && check(&world.kube).await.iter().all(Result::is_ok));
     world.end().await;
 }
@@ -237,7 +243,7 @@ async fn all_that_the_api_says_can_be_logged_without_what_is_secret() {
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let world = World::new(api, true).await;
-    patient(world.indexes.wait_until_synced()).await;
+    patient(world.wait_until_synced()).await;
     world.api.wait_for_watches(7).await;
     world.api.apply(PODS, pod("watched"));
     world.until(|index| index.known::<Pod>() == 2).await;
