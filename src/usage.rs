@@ -86,6 +86,11 @@ pub fn build(
     if config.auth == AuthConfig::Open {
         tracing::warn!("anybody who reaches the port can send usage reports; see --usage-token-review and --usage-token-file");
     }
+    if matches!(&config.auth, AuthConfig::Review { users, .. } if users.is_empty()) {
+        tracing::warn!(
+            "any pod can ask for a token of this audience and send usage reports of its node; see --usage-service-account"
+        );
+    }
     let metrics = SealMetrics::register(registry)?;
     let journal_metrics = JournalMetrics::register(registry)?;
     let auth = Auth::new(&config.auth, kube)?;

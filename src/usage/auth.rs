@@ -1,25 +1,17 @@
 //! Who may send: anybody, whoever has a token of ours, or pods that the Kubernetes API vouches for, each for its own node.
 
-use std::collections::HashMap;
+mod review;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
 use ring::digest::{SHA256, digest};
-use tokio::sync::Semaphore;
 
+use self::review::Reviewer;
 use super::config::AuthConfig;
-use crate::k8s::{ConnectError, TokenReviews};
 
-/// How long an answer about a token is remembered: a token that is withdrawn is taken for so long.
-const KNOWN: Duration = Duration::from_secs(60);
-/// The same for a token that is not good; it may become so.
-const REFUSED: Duration = Duration::from_secs(10);
-/// Tokens that are remembered.
-const MOST_KNOWN: usize = 20_000;
-/// Reviews at once.
-const REVIEWS: usize = 8;
 /// How often the file is read again.
 const REREAD: Duration = Duration::from_secs(10);
 
@@ -150,63 +142,6 @@ impl TokenFile {
             }
         }
         if hash(token) == read.1 { Ok(Sender::Any) } else { Err(Denied::Unauthorized("the token is not the right one")) }
-    }
-}
-
-type Verdict = Result<Sender, Denied>;
-
-/// Asks the API about tokens, and remembers what it said.
-pub struct Reviewer {
-    reviews: TokenReviews,
-    audience: String,
-    users: Vec<String>,
-    slots: Semaphore,
-    known: Mutex<HashMap<[u8; 32], (Instant, Verdict)>>,
-}
-
-impl Reviewer {
-    fn new(kube: &kube::Config, audience: String, users: Vec<String>) -> Result<Self, ConnectError> {
-        let reviews = TokenReviews::new(kube.clone())?;
-        Ok(Self { reviews, audience, users, slots: Semaphore::new(REVIEWS), known: Mutex::default() })
-    }
-
-    async fn check(&self, token: &str) -> Verdict {
-        let key = hash(token);
-        if let Some(verdict) = self.known(&key) {
-            return verdict;
-        }
-        let _slot = self.slots.acquire().await;
-        // Whoever waited here may find that the answer has come.
-        if let Some(verdict) = self.known(&key) {
-            return verdict;
-        }
-        let identity = self.reviews.review(token, &self.audience).await;
-        let identity = identity.map_err(|error| {
-            tracing::warn!(%error, "a sender has to come again");
-            Denied::Unavailable(error.to_string())
-        })?;
-        let verdict = match identity {
-            None => Err(Denied::Unauthorized("the Kubernetes API does not know the token, or it is meant for another audience")),
-            Some(identity) if !self.users.is_empty() && !self.users.contains(&identity.user) => {
-                Err(Denied::Forbidden(format!("{} may not send", identity.user)))
-            }
-            Some(identity) => identity.node.map(Sender::Node).ok_or_else(|| {
-                Denied::Forbidden("the token is bound to no node; it has to be that of a pod, projected".to_owned())
-            }),
-        };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KNOWN {
-            known.clear();
-        }
-        known.insert(key, (Instant::now(), verdict.clone()));
-        verdict
-    }
-
-    fn known(&self, key: &[u8; 32]) -> Option<Verdict> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, verdict) = known.get(key)?;
-        let lasts = if verdict.is_ok() { KNOWN } else { REFUSED };
-        (at.elapsed() < lasts).then(|| verdict.clone())
     }
 }
 

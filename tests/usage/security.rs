@@ -7,6 +7,8 @@ use crate::report::{Sender, answered, post, report, some};
 use crate::support::Exporter;
 use crate::world::{World, drained, ended, get, metric, usage_address};
 
+/// Tokens have three parts.
+const GOOD: &str = "e30.good.x";
 const USER: &str = "system:serviceaccount:monitoring:collect";
 
 fn warns(exporter: &Exporter) -> bool {
@@ -78,22 +80,22 @@ async fn a_token_that_is_no_token_is_refused_at_the_start() {
 async fn kubernetes_says_who_may_send_and_for_which_node() {
     let world = World::start().await;
     let known = || KnownToken::of(USER).audiences(&["usage"]);
-    world.api.know_token("good", known().node("node-1"));
-    world.api.know_token("bound to nothing", known());
-    world.api.know_token("for the API", KnownToken::of(USER).node("node-1"));
+    world.api.know_token(GOOD, known().node("node-1"));
+    world.api.know_token("e30.bound-to.nothing", known());
+    world.api.know_token("e30.for-the.api", KnownToken::of(USER).node("node-1"));
     let exporter = world.ready(&["--usage-token-review", "--usage-token-audience=usage"]).await;
     assert!(!warns(&exporter));
     let sent = |node: &str, id: &str| report(node, &[some(id)]);
 
     post(exporter.address, &sent("node-1", "a")).await.refused(401);
     assert_eq!(world.api.token_reviews(), 0);
-    for token in ["unknown", "for the API"] {
+    for token in ["e30.unknown.x", "e30.for-the.api"] {
         Sender::with_token(token).post(exporter.address, &sent("node-1", "a")).await.refused(401);
     }
-    let refusal = Sender::with_token("good").post(exporter.address, &sent("node-2", "a")).await.refused(403);
+    let refusal = Sender::with_token(GOOD).post(exporter.address, &sent("node-2", "a")).await.refused(403);
     assert!(refusal["error"].as_str().unwrap().contains("node-1"), "{refusal}");
-    Sender::with_token("bound to nothing").post(exporter.address, &sent("node-1", "a")).await.refused(403);
-    let good = Sender::with_token("good");
+    Sender::with_token("e30.bound-to.nothing").post(exporter.address, &sent("node-1", "a")).await.refused(403);
+    let good = Sender::with_token(GOOD);
     let before = world.api.token_reviews();
     for number in 0..20 {
         good.post(exporter.address, &sent("node-1", &format!("good-{number}"))).await.taken();
@@ -103,23 +105,23 @@ async fn kubernetes_says_who_may_send_and_for_which_node() {
     drained(&exporter).await;
     assert_eq!(world.rows_by_pod().len(), 20);
     assert!(world.rows().iter().all(|row| row["node_name"] == "node-1"));
-    assert!(!exporter.log_lines().iter().any(|line| line.contains("good\"")));
+    assert!(!exporter.log_lines().iter().any(|line| line.contains(GOOD)));
 }
 
 /// It is the server's trouble and not the sender's: who tries again may be let in.
 #[tokio::test]
 async fn without_an_answer_of_kubernetes_senders_wait() {
     let world = World::start().await;
-    world.api.know_token("good", KnownToken::of(USER).audiences(&["usage"]).node("node-1"));
+    world.api.know_token(GOOD, KnownToken::of(USER).audiences(&["usage"]).node("node-1"));
     let exporter = world.ready(&["--usage-token-review", "--usage-token-audience=usage"]).await;
     world.api.forbid(TOKEN_REVIEWS, true);
-    let answer = Sender::with_token("good").post(exporter.address, &report("node-1", &[some("a")])).await;
+    let answer = Sender::with_token(GOOD).post(exporter.address, &report("node-1", &[some("a")])).await;
     assert!(answer.retry_after().is_some(), "{answer:?}");
     answer.refused(503);
     world.api.forbid(TOKEN_REVIEWS, false);
     exporter
         .until("it is let in", async |exporter: &Exporter| {
-            let answer = Sender::with_token("good").post(exporter.address, &report("node-1", &[some("b")])).await;
+            let answer = Sender::with_token(GOOD).post(exporter.address, &report("node-1", &[some("b")])).await;
             (answer.status == 200).then_some(())
         })
         .await;
