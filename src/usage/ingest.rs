@@ -1,7 +1,7 @@
 //! `POST /metrics`: from a request to an entry of the journal, or to a refusal that says what is wrong.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use zstd::bulk::Compressor;
 
@@ -25,14 +25,17 @@ use super::payload::{self, Checked, RejectionKind};
 use super::report::DeadLetter;
 use crate::time::Clock;
 
-/// From the head of a request to the end of its body.
+/// For a body, once there is room for it.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// Bodies in memory, in KiB; whoever comes when there are more has to wait. Of those up to [`LARGE`], and of all others: whoever is slow with one
 /// of these, or does not say how much is to come, holds up no report of the usual size.
 const HELD_KIB: usize = 32 << 10;
 /// How long somebody waits for the others.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// Bodies that are larger are read where they do not keep others waiting.
+/// For the journal, which syncs in some hundredths of a second and now and then gives space back. Whoever waits has begun to think of leaving.
+const JOURNAL_DEADLINE: Duration = Duration::from_secs(20);
+/// Bodies that are larger, packed or unpacked, are read where they do not keep others waiting, and only as many at once as there are cores: what is
+/// unpacked has not been asked for with its length.
 const LARGE: usize = 256 << 10;
 /// Level of what is packed for the journal: fast, and three quarters of what a high one saves.
 const LEVEL: i32 = 1;
@@ -50,6 +53,8 @@ pub struct Ingest {
     pub(super) board: Board,
     pub(super) clock: Clock,
     held: Held,
+    /// For bodies that are [`LARGE`].
+    readers: Semaphore,
     packers: Mutex<Vec<Compressor<'static>>>,
 }
 
@@ -77,28 +82,35 @@ impl Refusal {
 /// A report that is on its way into the journal.
 struct Prepared {
     node: String,
-    rows: u32,
-    dead: Vec<DeadLetter>,
+    pods: usize,
+    rejected: Rejected,
     collected_at: i64,
     entry: Option<NewEntry>,
 }
 
+/// Entries of a report that are not usable.
+struct Rejected {
+    count: usize,
+    /// As far as the answer tells them.
+    told: Vec<Value>,
+}
+
 /// The memory that bodies may have, in KiB.
 struct Held {
-    usual: Semaphore,
-    large: Semaphore,
+    usual: Arc<Semaphore>,
+    large: Arc<Semaphore>,
     most_large: usize,
 }
 
 impl Held {
     fn new(body_limit: usize) -> Self {
         let most_large = HELD_KIB.max(kib(body_limit) as usize);
-        Self { usual: Semaphore::new(HELD_KIB), large: Semaphore::new(most_large), most_large }
+        Self { usual: Arc::new(Semaphore::new(HELD_KIB)), large: Arc::new(Semaphore::new(most_large)), most_large }
     }
 
-    async fn acquire(&self, bytes: usize) -> Result<SemaphorePermit<'_>, AcquireError> {
+    async fn acquire(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
         let pool = if bytes > LARGE { &self.large } else { &self.usual };
-        pool.acquire_many(kib(bytes)).await
+        Arc::clone(pool).acquire_many_owned(kib(bytes)).await
     }
 
     /// Waits for whoever has any.
@@ -106,6 +118,14 @@ impl Held {
         let _usual = self.usual.acquire_many(u32::try_from(HELD_KIB).unwrap_or(u32::MAX)).await?;
         let _large = self.large.acquire_many(u32::try_from(self.most_large).unwrap_or(u32::MAX)).await?;
         Ok(())
+    }
+}
+
+impl Rejected {
+    /// Without the entries themselves, which are in the report.
+    fn new(dead: &[DeadLetter]) -> Self {
+        let told = |dead: &DeadLetter| json!({ "index": dead.index, "field": dead.field, "reason": dead.reason });
+        Self { count: dead.len(), told: dead.iter().take(MOST_TOLD).map(told).collect() }
     }
 }
 
@@ -120,6 +140,7 @@ impl Ingest {
             board: Board::new(clock.now()),
             clock,
             held: Held::new(body_limit),
+            readers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             packers: Mutex::default(),
         }
     }
@@ -136,7 +157,7 @@ impl Ingest {
                 };
                 self.count(outcome, &prepared);
                 self.metrics.duration.observe(begun.elapsed().as_secs_f64());
-                (outcome, Json(accepted(&prepared.dead)).into_response())
+                (outcome, Json(accepted(&prepared.rejected)).into_response())
             }
             Err(refusal) => (refusal.outcome, refused(&refusal)),
         };
@@ -167,19 +188,34 @@ impl Ingest {
             return Err(self.too_large());
         }
         let waited = timeout(LONGEST_WAIT, self.held.acquire(told)).await;
-        let Ok(Ok(_held)) = waited else { return Err(not_appended(&AppendError::Busy)) };
+        let Ok(Ok(mut held)) = waited else { return Err(not_appended(&AppendError::Busy)) };
         let body = self.read(body).await?;
         self.metrics.received.inc_by(body.len() as u64);
-        let large = body.len() > LARGE;
-        let prepared =
-            if large { tokio::task::block_in_place(|| self.prepare(&body, packing)) } else { self.prepare(&body, packing) };
-        let mut prepared = prepared?;
+        let mut prepared = self.prepared(&body, packing).await?;
+        drop(body);
         sender.may_report(&prepared.node).map_err(denied)?;
-        let appended = match prepared.entry.take() {
-            Some(entry) => Some(self.journal.append(entry).await.map_err(|error| not_appended(&error))?),
-            None => None,
-        };
-        Ok((appended, prepared))
+        let Some(entry) = prepared.entry.take() else { return Ok((None, prepared)) };
+        // It was for whatever might come.
+        let spare = held.num_permits().saturating_sub(kib(entry.bytes.len()) as usize);
+        drop(held.split(spare));
+        match timeout(JOURNAL_DEADLINE, self.journal.append_keeping(entry, Some(held))).await {
+            Ok(appended) => Ok((Some(appended.map_err(|error| not_appended(&error))?), prepared)),
+            // It may be written nevertheless, and is then taken as repeated.
+            Err(_) => Err(not_appended(&AppendError::Busy)),
+        }
+    }
+
+    async fn prepared(&self, body: &[u8], packing: Packing) -> Result<Prepared, Refusal> {
+        if body.len() <= LARGE {
+            match packing.unpack(body, LARGE.min(self.body_limit)) {
+                // So much is unpacked twice for those who have more, since how much they have is not known before.
+                Err(UnpackError::TooLarge(_)) if self.body_limit > LARGE => {}
+                unpacked => return self.prepare(body, packing, unpacked),
+            }
+        }
+        let waited = timeout(LONGEST_WAIT, self.readers.acquire()).await;
+        let Ok(Ok(_reader)) = waited else { return Err(not_appended(&AppendError::Busy)) };
+        tokio::task::block_in_place(|| self.prepare(body, packing, packing.unpack(body, self.body_limit)))
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
@@ -197,9 +233,9 @@ impl Ingest {
         }
     }
 
-    /// Unpacks and checks a body, and packs it for the journal.
-    fn prepare(&self, body: &[u8], packing: Packing) -> Result<Prepared, Refusal> {
-        let plain = packing.unpack(body, self.body_limit).map_err(|error| match error {
+    /// Checks a body, which was `unpacked`, and packs it for the journal.
+    fn prepare(&self, body: &[u8], packing: Packing, unpacked: Result<Cow<'_, [u8]>, UnpackError>) -> Result<Prepared, Refusal> {
+        let plain = unpacked.map_err(|error| match error {
             UnpackError::TooLarge(_) => self.too_large(),
             UnpackError::Damaged(_) => Refusal::new("not_json", StatusCode::BAD_REQUEST, error.to_string()),
         })?;
@@ -211,7 +247,8 @@ impl Ingest {
             let field = (!rejection.field.is_empty()).then_some(rejection.field);
             Refusal { field, ..Refusal::new(outcome, status, rejection.reason) }
         })?;
-        let rows = u32::try_from(pods).unwrap_or(u32::MAX);
+        // A seal has memory for all that it writes, so all is counted.
+        let rows = u32::try_from(pods + dead.len()).unwrap_or(u32::MAX);
         let length = u32::try_from(plain.len()).unwrap_or(u32::MAX);
         let entry = (pods > 0).then(|| {
             let id = ReportId::new(&node_name, &timestamp, collected_at);
@@ -222,7 +259,7 @@ impl Ingest {
             };
             NewEntry::new(id, now, rows, packing, length, &packed)
         });
-        Ok(Prepared { node: node_name.into_owned(), rows, dead, collected_at, entry })
+        Ok(Prepared { node: node_name.into_owned(), pods, rejected: Rejected::new(&dead), collected_at, entry })
     }
 
     /// The body as it is where it cannot be packed.
@@ -249,8 +286,8 @@ impl Ingest {
         }
         if outcome == "added" {
             self.metrics.delay.observe(delay.max(0.0));
-            self.metrics.rows.inc_by(u64::from(prepared.rows));
-            self.metrics.dead_letters.inc_by(prepared.dead.len() as u64);
+            self.metrics.rows.inc_by(prepared.pods as u64);
+            self.metrics.dead_letters.inc_by(prepared.rejected.count as u64);
         }
     }
 }
@@ -280,16 +317,11 @@ fn not_appended(error: &AppendError) -> Refusal {
 }
 
 /// `{"status":"ok"}`, and what was not usable, if anything.
-fn accepted(dead: &[DeadLetter]) -> Value {
-    if dead.is_empty() {
+fn accepted(rejected: &Rejected) -> Value {
+    if rejected.count == 0 {
         return json!({ "status": "ok" });
     }
-    let told: Vec<Value> = dead
-        .iter()
-        .take(MOST_TOLD)
-        .map(|dead| json!({ "index": dead.index, "field": dead.field, "reason": dead.reason }))
-        .collect();
-    json!({ "status": "ok", "rejected_count": dead.len(), "rejected": told })
+    json!({ "status": "ok", "rejected_count": rejected.count, "rejected": rejected.told })
 }
 
 fn refused(refusal: &Refusal) -> Response {
@@ -310,3 +342,6 @@ fn refused(refusal: &Refusal) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use self::backlog::{Plan, Roll};
 use self::entry::Entry;
@@ -137,6 +137,14 @@ impl Journal {
     /// # Errors
     /// When it is not, as far as can be told.
     pub async fn append(&self, entry: NewEntry) -> Result<Appended, AppendError> {
+        self.append_keeping(entry, None).await
+    }
+
+    /// The same; `keep`, what the memory of the entry was asked for with, goes with it, also where whoever waits for this leaves.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub async fn append_keeping(&self, entry: NewEntry, keep: Option<OwnedSemaphorePermit>) -> Result<Appended, AppendError> {
         if self.is_full() {
             return Err(AppendError::Full);
         }
@@ -144,7 +152,7 @@ impl Journal {
             return Err(AppendError::Failed(reason));
         }
         let (answer, told) = oneshot::channel();
-        self.queue.try_send(Message::Append(Append { entry, answer })).map_err(|error| match error {
+        self.queue.try_send(Message::Append(Append { entry, answer, keep })).map_err(|error| match error {
             TrySendError::Full(_) => AppendError::Busy,
             TrySendError::Disconnected(_) => AppendError::Failed("it is closed".to_owned()),
         })?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::inner::Inner;
 use super::tables::NewEntry;
@@ -28,6 +28,8 @@ pub(super) enum Message {
 pub(super) struct Append {
     pub(super) entry: NewEntry,
     pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
+    /// For the memory of the entry, until it is on disk.
+    pub(super) keep: Option<OwnedSemaphorePermit>,
 }
 
 /// Starts the thread. It ends when it is asked to close, or when the journal turns out to be damaged, which the receiver is told.
@@ -91,9 +93,11 @@ fn write(inner: &Inner, messages: &Receiver<Message>) -> anyhow::Result<()> {
 
 fn append(inner: &Inner, batch: Vec<Append>) {
     let (mut entries, mut answers) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-    for Append { entry, answer } in batch {
+    let mut kept = Vec::with_capacity(batch.len());
+    for Append { entry, answer, keep } in batch {
         entries.push(entry);
         answers.push(answer);
+        kept.push(keep);
     }
     let last = inner.state().last;
     let now = inner.clock.now().as_millisecond();
@@ -123,4 +127,6 @@ fn append(inner: &Inner, batch: Vec<Append>) {
             }
         }
     }
+    drop(entries);
+    drop(kept);
 }
