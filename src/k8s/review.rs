@@ -13,7 +13,7 @@ use crate::http::chain;
 
 /// For a review; senders wait for it.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Where the API tells the node of the pod that a token is bound to, from Kubernetes 1.32 on.
+/// Where the API tells the node of the pod that a token is bound to, by default from Kubernetes 1.30 on.
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
 /// Whoever has a token.
