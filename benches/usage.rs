@@ -92,10 +92,9 @@ fn main() {
     );
     println!("  rows without a pod                   {:>8.0}", exporter.series("s3exporter_usage_rows_unmatched_total").unwrap());
     println!(
-        "  a row in a file                      {:>8.1} bytes (target 30)",
-        exporter.series("s3exporter_usage_uploaded_bytes_total").unwrap() / rows
+        "resident at most                       {:>8.0} MiB   (of which the pods are those above)",
+        exporter.memory("VmHWM")
     );
-    println!("resident at most                       {:>8.0} MiB", exporter.memory("VmHWM"));
 }
 
 /// What each node reports, with a timestamp of a fixed width to be replaced.

@@ -39,6 +39,8 @@ const JOURNAL_DEADLINE: Duration = Duration::from_secs(20);
 const LARGE: usize = 256 << 10;
 /// Level of what is packed for the journal: fast, and three quarters of what a high one saves.
 const LEVEL: i32 = 1;
+/// Of a body that is too large so many times the limit is read, since many clients hear no answer before they have sent everything.
+const MOST_DISCARDED: usize = 4;
 /// Dead letters that an answer tells.
 const MOST_TOLD: usize = 100;
 /// A report of a time that is so far ahead is counted.
@@ -185,6 +187,7 @@ impl Ingest {
         }
         let told = content_length(&head.headers).unwrap_or(self.body_limit);
         if told > self.body_limit {
+            discard(body, self.body_limit.saturating_mul(MOST_DISCARDED)).await;
             return Err(self.too_large());
         }
         let waited = timeout(LONGEST_WAIT, self.held.acquire(told)).await;
@@ -290,6 +293,14 @@ impl Ingest {
             self.metrics.dead_letters.inc_by(prepared.rejected.count as u64);
         }
     }
+}
+
+/// Reads what nobody wants, up to so many bytes, and not for long.
+async fn discard(body: Body, most: usize) {
+    let mut body = Limited::new(body, most);
+    let discarded = async { while matches!(body.frame().await, Some(Ok(_))) {} };
+    // Whoever is slower than that does without an answer.
+    let _ = timeout(LONGEST_WAIT, discarded).await;
 }
 
 fn kib(bytes: usize) -> u32 {
