@@ -5,6 +5,7 @@
 
 mod backend;
 mod compression;
+mod folder;
 mod upload;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use object_store::{
 };
 use tokio::time::timeout;
 
-use self::backend::{Backend, REQUEST_TIMEOUT};
+use self::backend::{Backend, REQUEST_TIMEOUT, deadline};
 pub use self::compression::{Compression, Compressor, Decompressor};
 pub use self::upload::Upload;
 use crate::aws::{self, BucketAddress, Endpoint, S3Options, S3OptionsError};
@@ -207,20 +208,25 @@ impl Store {
         }
     }
 
-    /// Writes an object, if `condition` holds. After an answer that was lost, a put that was done may be told as refused; read what is there.
+    /// Writes an object, if `condition` holds. After an answer that was lost, a put that was done may be told as refused; read what is there. It may
+    /// take as long as its length needs on a slow line.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn put(&self, key: &str, bytes: Bytes, label: &Label, condition: &Condition) -> Result<Put, StoreError> {
         let path = path(key)?;
-        if let Backend::Folder { one_at_a_time, .. } = &*self.backend {
+        if let Backend::Folder { one_at_a_time, files, .. } = &*self.backend {
             let _held = one_at_a_time.lock().await;
             if !self.holds(key, condition).await? {
                 return Ok(Put::Refused);
             }
-            let done = self.objects().await.put(&path, bytes.into()).await.map_err(|error| not_written(key, &error))?;
-            return Ok(Put::Done(done.e_tag.unwrap_or_default()));
+            let files = files.clone();
+            on_disk(key, move || files.put(&path, &bytes)).await?;
+            return Ok(Put::Done(self.etag(key).await?.unwrap_or_default()));
         }
+        let deadline = deadline(bytes.len());
+        let clients = self.backend.clients().await;
+        let objects = if deadline > REQUEST_TIMEOUT { &clients.reader } else { &clients.objects };
         let mut attempt = 1;
         loop {
             let mode = match condition {
@@ -228,15 +234,19 @@ impl Store {
                 Condition::Unchanged(etag) => PutMode::Update(UpdateVersion { e_tag: Some(etag.clone()), version: None }),
             };
             let options = PutOptions { mode, attributes: attributes(label), ..Default::default() };
-            match self.objects().await.put_opts(&path, bytes.clone().into(), options).await {
-                Ok(done) => return Ok(Put::Done(done.e_tag.unwrap_or_default())),
-                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(Put::Refused),
+            let put = objects.put_opts(&path, bytes.clone().into(), options);
+            // The usual client gives up by itself, and has time for another attempt.
+            let put = if deadline > REQUEST_TIMEOUT { timeout(deadline, put).await } else { Ok(put.await) };
+            match put {
+                Ok(Ok(done)) => return Ok(Put::Done(done.e_tag.unwrap_or_default())),
+                Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => return Ok(Put::Refused),
                 // A lost answer is not made good by the client underneath, since it cannot know whether the put was done.
-                Err(Error::Generic { .. }) if attempt < PUT_ATTEMPTS => {
+                Ok(Err(Error::Generic { .. })) if attempt < PUT_ATTEMPTS => {
                     attempt += 1;
                     tokio::time::sleep(client::jitter(client::FIRST_BACKOFF)).await;
                 }
-                Err(error) => return Err(not_written(key, &error)),
+                Ok(Err(error)) => return Err(not_written(key, &error)),
+                Err(_) => return Err(stalled(key)),
             }
         }
     }
@@ -258,9 +268,22 @@ impl Store {
         })
     }
 
+    /// Waits until an object is on disk, where it is a file here.
+    async fn sync(&self, key: &str) -> Result<(), StoreError> {
+        let Backend::Folder { files, .. } = &*self.backend else { return Ok(()) };
+        let (files, path) = (files.clone(), path(key)?);
+        on_disk(key, move || files.sync(&path)).await
+    }
+
     fn attributes(&self, label: &Label) -> Attributes {
         if matches!(*self.backend, Backend::Folder { .. }) { Attributes::new() } else { attributes(label) }
     }
+}
+
+/// Waits for the disk where it keeps nobody else waiting.
+async fn on_disk(key: &str, write: impl FnOnce() -> std::io::Result<()> + Send + 'static) -> Result<(), StoreError> {
+    let written = tokio::task::spawn_blocking(write).await.map_err(std::io::Error::other).flatten();
+    written.map_err(|error| StoreError(format!("cannot write {key}: {error}")))
 }
 
 fn attributes(label: &Label) -> Attributes {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use tokio::sync::{Mutex, OnceCell};
 
+use super::folder::Folder;
 use crate::aws::{self, BucketAddress, S3Options, S3OptionsError};
 use crate::http as client;
 
 /// A part of 8 MiB on a line of 1 Mbit/s.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+/// What arrives within it.
+const REQUEST_BYTES: usize = 8 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Retries of one request.
 const RETRIES: usize = 5;
@@ -21,12 +23,19 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 /// For the bucket to tell its region.
 const REGION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For a request that carries so many bytes, on the same line.
+pub(super) fn deadline(bytes: usize) -> Duration {
+    let begun = bytes.div_ceil(REQUEST_BYTES).max(1);
+    REQUEST_TIMEOUT.saturating_mul(u32::try_from(begun).unwrap_or(u32::MAX))
+}
+
 /// Where objects are.
 #[derive(Debug)]
 pub(super) enum Backend {
     /// Folders know no metadata and cannot replace on a condition: what this process does, it does one at a time.
     Folder {
         clients: Clients,
+        files: Folder,
         one_at_a_time: Mutex<()>,
     },
     Server(Box<Server>),
@@ -46,15 +55,16 @@ pub(super) struct Server {
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
     pub(super) objects: Arc<dyn ObjectStore>,
-    /// Without a limit on the whole of a request, since an object may be large.
+    /// Without a limit on the whole of a request, since an object may be large. Whoever asks sets one.
     pub(super) reader: Arc<dyn ObjectStore>,
 }
 
 impl Backend {
     pub(super) fn folder(folder: &FilePath) -> Result<Self, S3OptionsError> {
         std::fs::create_dir_all(folder).map_err(|error| S3OptionsError::Folder(folder.into(), error))?;
-        let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(folder)?);
-        Ok(Self::Folder { clients: Clients { reader: Arc::clone(&objects), objects }, one_at_a_time: Mutex::default() })
+        let files = Folder::new(folder)?;
+        let objects: Arc<dyn ObjectStore> = files.objects();
+        Ok(Self::Folder { clients: Clients { reader: Arc::clone(&objects), objects }, files, one_at_a_time: Mutex::default() })
     }
 
     pub(super) fn server(options: &S3Options, bucket: &str, address: BucketAddress) -> Result<Self, S3OptionsError> {

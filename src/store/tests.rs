@@ -147,3 +147,35 @@ async fn the_region_that_a_bucket_names_is_followed() {
     let heads = served.await.unwrap();
     assert!(heads[0].starts_with("HEAD /exports ") && heads[1].contains("/eu-west-3/s3/aws4_request"), "{heads:?}");
 }
+
+/// A file of usage is one put of any length: on the line for which a part has 90 s, two of them have twice the time.
+#[tokio::test]
+async fn a_large_object_has_the_time_that_its_length_needs() {
+    assert_eq!([0, 8 << 20, (8 << 20) + 1, 60 << 20].map(|bytes| deadline(bytes).as_secs()), [90, 90, 180, 720]);
+    let (server, store) = server().await;
+    // Connections are there before time stands still.
+    store.put("warm", "v".into(), &label("me"), &Condition::Absent).await.unwrap();
+    server.set_faults(vec![S3Fault::always(S3Effect::Latency(Duration::from_secs(150)))]);
+    tokio::time::pause();
+    let large = Bytes::from(vec![b'x'; (8 << 20) + 1]);
+    assert!(matches!(store.put("large", large.clone(), &label("me"), &Condition::Absent).await.unwrap(), Put::Done(_)));
+    server.set_faults(vec![S3Fault::always(S3Effect::Hang)]);
+    let begun = tokio::time::Instant::now();
+    let error = store.put("stalled", large, &label("me"), &Condition::Absent).await.unwrap_err();
+    assert!(error.to_string().contains("does not answer"), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 180);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_an_error_and_leaves_nothing() {
+    let (folder, store) = folder();
+    let put = async |key: &str| store.put(key, "v".into(), &label("me"), &Condition::Absent).await;
+    assert!(matches!(put("a").await.unwrap(), Put::Done(_)));
+    put("a/b").await.unwrap_err();
+    std::fs::create_dir_all(folder.path().join("exports/c")).unwrap();
+    assert!(put("c").await.unwrap_err().to_string().starts_with("cannot write c: "));
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path().join("exports")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a", "c"]);
+}

@@ -57,6 +57,7 @@ impl Upload {
         let Some(parts) = &mut self.parts else { return Ok(Put::Refused) };
         let done = parts.complete().await.map_err(|error| not_written(&self.key, &error))?;
         self.parts = None;
+        self.store.sync(&self.key).await?;
         Ok(Put::Done(done.e_tag.unwrap_or_default()))
     }
 
