@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use kube::Config;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::Indexed;
@@ -135,7 +136,12 @@ pub fn watch(
 ) -> Result<(Indexes, Tasks), ConnectError> {
     let index = Arc::new(RwLock::new(Index::new(retention, keep)));
     let (sender, synced) = tokio::sync::watch::channel(Synced::default());
-    let writer = Writer { index: Arc::clone(&index), synced: Arc::new(sender), clock: clock.clone() };
+    let writer = Writer {
+        index: Arc::clone(&index),
+        synced: Arc::new(sender),
+        began: (clock.now(), Instant::now()),
+        clock: clock.clone(),
+    };
     let mut watches = Watches { kube, metrics, logged, stop, writer: writer.clone(), tasks: Tasks::new() };
     watches.add(all_nodes())?;
     if keep.long_values {
@@ -245,12 +251,15 @@ async fn sweep(writer: Writer, stop: CancellationToken) -> anyhow::Result<()> {
 struct Writer {
     index: Arc<RwLock<Index>>,
     synced: Arc<tokio::sync::watch::Sender<Synced>>,
+    /// What is gone is kept for a time that no setting of the clock makes shorter or longer.
+    began: (Timestamp, Instant),
     clock: Clock,
 }
 
 impl Writer {
     fn write(&self, change: impl FnOnce(&mut Index, Timestamp)) {
-        let now = self.clock.now();
+        let (began, since) = self.began;
+        let now = began.saturating_add(since.elapsed()).unwrap_or(Timestamp::MAX);
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner), now);
     }
 

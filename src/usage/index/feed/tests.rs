@@ -168,7 +168,10 @@ async fn what_goes_is_still_joined_until_its_time_is_over() {
     assert_eq!(counts, Counts { matched: 20, unmatched: 0 });
     assert_eq!(after[0].pods, before[0].pods);
     assert_eq!(after[0].reports, before[0].reports);
-    world.ahead.store(481, Ordering::Relaxed);
+    // By no clock that somebody can set.
+    tokio::time::pause();
+    tokio::time::advance(RETENTION + Duration::from_secs(1)).await;
+    tokio::time::resume();
     world.api.apply_pod(&PodSpec::new("shop", "another"));
     world.until(|index| index.known::<Pod>() == 1).await;
     assert_eq!(world.joined([sent]).0, Counts { matched: 0, unmatched: 20 });
@@ -255,4 +258,32 @@ async fn all_that_the_api_says_can_be_logged_without_what_is_secret() {
     assert!(line(&["watch event", "usage/pods", "LISTED", "\"name\":\"listed\"", "\"shown\":\"yes\"", "(blanked)"]), "{text}");
     assert!(line(&["index change", "usage/pods", "APPLIED", "watched", "before=1", "known=2"]), "{text}");
     assert!(line(&["watch event", "usage/namespaces", "INIT"]), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_makes_nothing_go_sooner_or_later() {
+    let wall = Arc::new(AtomicI64::new(1_000_000));
+    let clock = Clock::from_fn({
+        let wall = Arc::clone(&wall);
+        move || Timestamp::from_second(wall.load(Ordering::Relaxed)).unwrap()
+    });
+    let index = Arc::new(RwLock::new(Index::new(Duration::from_secs(480), Keep::default())));
+    let (sender, _synced) = tokio::sync::watch::channel(Synced::default());
+    let writer = Writer { index, synced: Arc::new(sender), began: (clock.now(), Instant::now()), clock };
+    let mut feed: IndexFeed<Pod> = IndexFeed { writer: writer.clone(), kind: PhantomData };
+    let pod = || serde_json::from_value::<Pod>(json!({"metadata": {"uid": "u", "name": "a", "namespace": "n"}})).unwrap();
+    let is_known = || {
+        writer.write(Index::sweep);
+        writer.read(|index| index.pod("u").is_some())
+    };
+    feed.apply(pod());
+    feed.delete(pod());
+    for second in [2_000_000, 0] {
+        wall.store(second, Ordering::Relaxed);
+        assert!(is_known(), "{second}");
+    }
+    tokio::time::advance(Duration::from_secs(479)).await;
+    assert!(is_known());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(!is_known());
 }
