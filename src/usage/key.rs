@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use jiff::civil::Date;
-use ring::digest::{SHA256, digest};
+
+use super::seal::sha256;
 
 /// Longer names in keys are cut, and told apart by a hash; S3 takes 1,024 bytes for the whole.
 const LONGEST_NAME: usize = 200;
@@ -137,11 +138,8 @@ fn segment(name: &str) -> String {
         }
     }
     if written.len() > LONGEST_NAME {
-        let hash = digest(&SHA256, name.as_bytes());
         written.truncate(LONGEST_NAME);
-        for byte in &hash.as_ref()[..8] {
-            let _ = write!(written, "{byte:02x}");
-        }
+        written.push_str(&sha256(name.as_bytes())[..16]);
     }
     written
 }

@@ -2,16 +2,16 @@
 //!
 //! The token of the service account goes to the kubelet alone: over TLS or to this machine, never to where a redirect points, past every proxy.
 
-use std::io::Read as _;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flate2::read::MultiGzDecoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION};
 use tokio::time::timeout;
 use url::Url;
 
+use super::super::packing::{Packing, UnpackError};
 use super::config::KubeletConfig;
 use super::summary::{self, Summary, SummaryError};
 use super::token::{bearer, is_private};
@@ -105,9 +105,13 @@ impl Kubelet {
                 _ => ScrapeError::Status(status, words),
             });
         }
-        let packed = is_gzip(response.headers())?;
+        let packing = Packing::of(response.headers())
+            .map_err(|encoding| ScrapeError::Packed(format!("its encoding is `{}`", encoding.escape_debug())))?;
         let body = read_body(response, LARGEST).await?;
-        if packed { unpack(&body, LARGEST) } else { Ok(body) }
+        match packing {
+            Packing::Identity => Ok(body),
+            packed => unpack(packed, &body, LARGEST),
+        }
     }
 }
 
@@ -119,20 +123,11 @@ pub(super) fn words(body: &[u8]) -> String {
     if short.is_empty() { short } else { format!(": {short}") }
 }
 
-fn is_gzip(headers: &HeaderMap) -> Result<bool, ScrapeError> {
-    match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {
-        None | Some(b"" | b"identity") => Ok(false),
-        Some(b"gzip" | b"x-gzip") => Ok(true),
-        Some(other) => Err(ScrapeError::Packed(format!("its encoding is `{}`", String::from_utf8_lossy(other).escape_debug()))),
-    }
-}
-
-fn unpack(body: &[u8], limit: usize) -> Result<Vec<u8>, ScrapeError> {
-    let mut out = Vec::new();
-    let within = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = MultiGzDecoder::new(body).take(within).read_to_end(&mut out);
-    read.map_err(|error| ScrapeError::Packed(error.to_string()))?;
-    if out.len() > limit { Err(BodyError::TooLarge(limit).into()) } else { Ok(out) }
+fn unpack(packing: Packing, body: &[u8], limit: usize) -> Result<Vec<u8>, ScrapeError> {
+    packing.unpack(body, limit).map(Cow::into_owned).map_err(|error| match error {
+        UnpackError::TooLarge(limit) => BodyError::TooLarge(limit).into(),
+        UnpackError::Damaged(reason) => ScrapeError::Packed(reason),
+    })
 }
 
 #[cfg(test)]
@@ -149,10 +144,10 @@ mod tests {
         let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
         packer.write_all(&[b'x'; 1_000]).unwrap();
         let packed = packer.finish().unwrap();
-        assert_eq!(unpack(&packed, 1_000).unwrap(), [b'x'; 1_000]);
-        assert!(matches!(unpack(&packed, 999), Err(ScrapeError::Body(BodyError::TooLarge(999)))));
-        assert!(matches!(unpack(&packed[..packed.len() / 2], 1_000), Err(ScrapeError::Packed(_))));
-        assert!(matches!(unpack(b"{}", 1_000), Err(ScrapeError::Packed(_))));
+        assert_eq!(unpack(Packing::Gzip, &packed, 1_000).unwrap(), [b'x'; 1_000]);
+        assert!(matches!(unpack(Packing::Gzip, &packed, 999), Err(ScrapeError::Body(BodyError::TooLarge(999)))));
+        assert!(matches!(unpack(Packing::Gzip, &packed[..packed.len() / 2], 1_000), Err(ScrapeError::Packed(_))));
+        assert!(matches!(unpack(Packing::Gzip, b"{}", 1_000), Err(ScrapeError::Packed(_))));
     }
 
     #[test]
