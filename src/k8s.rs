@@ -1,6 +1,7 @@
 //! The Kubernetes API: how to reach it, and watches that keep small indexes.
 
 mod all;
+mod contact;
 mod metrics;
 mod names;
 mod object;

@@ -4,7 +4,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -19,6 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponseLayer;
 
+use super::contact::Contact;
 use super::metrics::WatchMeter;
 use super::object::{Object, Slim};
 use super::whole::LogRequests;
@@ -80,28 +80,22 @@ impl Selection {
 #[derive(Debug)]
 pub(super) struct Watch {
     meter: WatchMeter,
-    clock: Clock,
-    /// Whether the last thing that was heard is a failure.
-    failing: Arc<AtomicBool>,
+    contact: Arc<Contact>,
     stop: CancellationToken,
 }
 
 impl Watch {
     /// The watch that is called `resource` in metrics and log lines.
     pub(super) fn new(resource: &str, metrics: &WatchMetrics, clock: Clock, stop: CancellationToken) -> Self {
-        Self { meter: metrics.meter(resource), clock, failing: Arc::default(), stop }
+        let meter = metrics.meter(resource);
+        let contact = Contact::new(resource, meter.last_contact.clone(), clock);
+        Self { meter, contact: Arc::new(contact), stop }
     }
 
-    /// A client whose successful answers count as contact, and end a failure for those who read the log. If `logged`, it logs all requests.
+    /// A client whose successful answers count as contact, as far as what is in them can be read. If `logged`, it logs all requests.
     pub(super) fn client(&self, config: Config, logged: bool) -> Result<Client, ConnectError> {
-        let (last_contact, clock) = (self.meter.last_contact.clone(), self.clock.clone());
-        let (failing, resource) = (Arc::clone(&self.failing), self.meter.resource.clone());
-        client(config, logged, move || {
-            last_contact.set(clock.unix_seconds());
-            if failing.swap(false, Ordering::Relaxed) {
-                tracing::info!(resource, "the Kubernetes API answers again");
-            }
-        })
+        let contact = Arc::clone(&self.contact);
+        client(config, logged, move || contact.answered())
     }
 
     /// Feeds `index` with the chosen objects of `api`, until the stop; survives whatever the API does.
@@ -110,7 +104,7 @@ impl Watch {
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         F: Feed<K>,
     {
-        let Self { meter, failing, stop, .. } = self;
+        let Self { meter, contact, stop } = self;
         let mut selection = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
         (selection.label_selector, selection.field_selector) = (chosen.labels, chosen.fields);
         let mut events = watcher(api.clone(), selection.clone()).boxed();
@@ -120,6 +114,9 @@ impl Watch {
                 // Each list begins with `Init`, also one that fails; anything else that is well ends the back-off.
                 if matches!(event, Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) {
                     wait = FIRST_WAIT;
+                }
+                if matches!(event, Ok(Event::InitApply(_) | Event::InitDone | Event::Apply(_) | Event::Delete(_))) {
+                    contact.understood();
                 }
                 match event {
                     Ok(Event::Init) => index.begin_list(),
@@ -135,9 +132,18 @@ impl Watch {
                         let reason = reason(&error);
                         meter.failed(reason);
                         report(&meter.resource, reason, &error);
-                        failing.store(reason != "expired", Ordering::Relaxed);
-                        // `kube` lists again if a watch says so, but not if it cannot begin: it would ask from the same version for ever.
-                        if reason == "expired" {
+                        let unreadable = is_unreadable(&error);
+                        if unreadable {
+                            contact.not_understood();
+                        } else if reason != "expired" {
+                            contact.failed();
+                        }
+                        // `kube` lists again if a watch says so, but not if it cannot begin: it would ask from the same version for ever. And of a
+                        // watch that tells what cannot be read it would leave that out; lists are dear, so not at once.
+                        if unreadable || reason == "expired" {
+                            if unreadable && matches!(error, watcher::Error::WatchFailed(_)) {
+                                wait = LONGEST_WAIT;
+                            }
                             events = watcher(api.clone(), selection.clone()).boxed();
                         }
                         sleep(jitter(wait)).await;
@@ -208,6 +214,18 @@ fn reason(error: &watcher::Error) -> &'static str {
         410 => "expired",
         429 => "throttled",
         _ => "server_error",
+    }
+}
+
+/// True of an answer that came and is not what it should be.
+fn is_unreadable(error: &watcher::Error) -> bool {
+    use kube::Error::{FromUtf8, LinesCodecMaxLineLengthExceeded, SerdeError};
+    match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchFailed(error) => {
+            matches!(error, SerdeError(_) | FromUtf8(_) | LinesCodecMaxLineLengthExceeded)
+        }
+        watcher::Error::NoResourceVersion => true,
+        _ => false,
     }
 }
 

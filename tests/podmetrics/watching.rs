@@ -108,6 +108,21 @@ async fn while_the_api_is_away_the_last_known_pods_are_scraped() {
     assert!(exporter.log_lines().iter().any(|line| line.contains("answers again")));
 }
 
+/// Something in front of the API, say, that answers with pages for people.
+#[tokio::test]
+async fn answers_that_cannot_be_read_are_no_contact() {
+    let (world, _pod) = World::with_pod(Behaviour::text("a 1\n")).await;
+    world.api.garbage(true);
+    let exporter = Exporter::start_command(world.command(&[ALLOW])).await;
+    until_failed(&exporter, 2.0).await;
+    assert_eq!(metric(&exporter, CONTACT).await, 0.0);
+    assert!(!exporter.log_lines().iter().any(|line| line.contains("answers again")));
+    world.api.garbage(false);
+    until(&exporter, "the pods are listed", |answer| answer.healthy() == ["a"]).await;
+    assert!(metric(&exporter, CONTACT).await > 1.7e9);
+    assert!(exporter.log_lines().iter().any(|line| line.contains("answers again")));
+}
+
 /// Waits until so many lists and watches have failed, for whatever reason.
 async fn until_failed(exporter: &Exporter, count: f64) {
     exporter
