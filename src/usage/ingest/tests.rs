@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::poll;
 use prometheus::Registry;
@@ -9,24 +10,26 @@ use super::*;
 
 struct World {
     ingest: Ingest,
-    /// While it is held, the writer of the journal waits.
-    gate: Arc<Mutex<()>>,
+    /// While it is set, the writer of the journal waits.
+    waits: Arc<AtomicBool>,
     _folder: tempfile::TempDir,
 }
 
 fn world() -> World {
     let (folder, registry) = (tempfile::tempdir().unwrap(), Registry::new());
-    let gate = Arc::<Mutex<()>>::default();
+    let waits = Arc::new(AtomicBool::new(false));
     let clock = Clock::from_fn({
-        let gate = Arc::clone(&gate);
+        let waits = Arc::clone(&waits);
         move || {
-            let _open = gate.lock().unwrap();
+            while waits.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             jiff::Timestamp::now()
         }
     });
     let (journal, _) = Journal::open(folder.path(), 1 << 30, clock, JournalMetrics::register(&registry).unwrap()).unwrap();
     let metrics = IngestMetrics::register(&registry).unwrap();
-    World { ingest: Ingest::new(journal, Auth::Open, 10 << 20, metrics, Clock::system()), gate, _folder: folder }
+    World { ingest: Ingest::new(journal, Auth::Open, 10 << 20, metrics, Clock::system()), waits, _folder: folder }
 }
 
 impl World {
@@ -81,7 +84,7 @@ async fn what_is_large_once_unpacked_waits_for_a_core_and_keeps_no_other_waiting
 async fn the_room_of_a_report_is_taken_until_it_is_on_disk_though_its_sender_has_left() {
     let world = world();
     let all = world.room();
-    let closed = world.gate.lock().unwrap();
+    world.waits.store(true, Ordering::Relaxed);
     {
         let mut left = pin!(world.post("identity", report("a", 100 << 10, 0)));
         assert!(poll!(&mut left).is_pending());
@@ -90,7 +93,7 @@ async fn the_room_of_a_report_is_taken_until_it_is_on_disk_though_its_sender_has
     assert!(world.room() < all, "the entry waits, and its room is free");
     // It is packed to next to nothing.
     assert!(world.room() > all - 10, "{} of {all}", world.room());
-    drop(closed);
+    world.waits.store(false, Ordering::Relaxed);
     world.ingest.drain().await;
     assert_eq!((world.room(), world.ingest.journal.unsealed().0.entries), (all, 1));
 }
@@ -98,10 +101,10 @@ async fn the_room_of_a_report_is_taken_until_it_is_on_disk_though_its_sender_has
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_does_not_answer_is_told_in_time() {
     let world = world();
-    let closed = world.gate.lock().unwrap();
+    world.waits.store(true, Ordering::Relaxed);
     let begun = tokio::time::Instant::now();
     let answer = world.post("identity", report("a", 0, 0)).await;
     assert_eq!((answer.status(), answer.headers().contains_key(header::RETRY_AFTER)), (StatusCode::SERVICE_UNAVAILABLE, true));
     assert_eq!(begun.elapsed().as_secs(), JOURNAL_DEADLINE.as_secs());
-    drop(closed);
+    world.waits.store(false, Ordering::Relaxed);
 }
