@@ -22,6 +22,8 @@ use crate::usage::metrics::JournalMetrics;
 
 /// The store's file.
 const STORE: &str = "journal.redb";
+/// Bytes of the smallest part of the store's file that has space on disk or has not.
+const PAGE: usize = 4 << 10;
 /// The folder of the sealed files.
 pub(super) const SEALED: &str = "sealed";
 /// A remembered report in the store, roughly.
@@ -301,6 +303,9 @@ fn create(folder: &Path) -> Result<(), JournalError> {
 }
 
 /// Writes a file over itself. After a failure of the disk the system may take pages for written that are not; now they are, or the failure is told.
+///
+/// Not so pages of zeros, of which the store keeps nothing that matters: most are where the file has no space on disk yet, and none must be taken up
+/// there, which may be full.
 fn write_again(path: &Path) -> std::io::Result<()> {
     let file = File::options().read(true).write(true).open(path)?;
     let (mut at, mut buffer) = (0, vec![0; 1 << 20]);
@@ -309,7 +314,11 @@ fn write_again(path: &Path) -> std::io::Result<()> {
         if read == 0 {
             return file.sync_all();
         }
-        file.write_all_at(&buffer[..read], at)?;
-        at += read as u64;
+        for page in buffer[..read].chunks(PAGE) {
+            if page.iter().any(|byte| *byte != 0) {
+                file.write_all_at(page, at)?;
+            }
+            at += page.len() as u64;
+        }
     }
 }
