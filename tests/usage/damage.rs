@@ -4,9 +4,10 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use bytes::Bytes;
-use fakes::kube_api::{NodeSpec, PodSpec};
+use fakes::kube_api::{CLAIMS, NodeSpec, PodSpec};
 use fakes::s3_memory::{S3Effect, S3Fault};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -165,12 +166,16 @@ async fn a_damaged_file_never_gets_into_the_bucket() {
 async fn half_there(world: &World, first: [&Value; 2], refused: &str) -> (PathBuf, Vec<u8>) {
     let pod = |id: &str, label: &str| PodSpec::new("default", id).uid(id).label("app", label);
     ["a", "b"].iter().for_each(|id| world.api.apply_pod(&pod(id, "before")));
-    let exporter = world.ready(&[]).await;
+    // Nothing is sealed before all of Kubernetes is known, and then both at once.
+    world.api.forbid(CLAIMS, true);
+    let exporter = world.serve(&["--usage-roll-age=100ms"]).await;
     let effect = S3Effect::Status(503, "SlowDown");
     world.s3.set_faults(vec![S3Fault { method: Some("PUT"), key: Some(refused.to_owned()), ..S3Fault::always(effect) }]);
     for report in first {
         post(exporter.address, report).await.taken();
     }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.api.forbid(CLAIMS, false);
     until("one of two is there", || world.tables().len() == 1 && world.sealed().len() == 2).await;
     assert_eq!(exporter.stop("TERM"), Some(0));
     ["a", "b"].iter().for_each(|id| world.api.apply_pod(&pod(id, "after")));
