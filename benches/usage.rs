@@ -50,7 +50,9 @@ fn main() {
         args.extend(["--usage-token-file", token.to_str().unwrap()]);
         args.extend(more);
         let exporter = Exporter::serve(&args);
+        let begun = Instant::now();
         while exporter.series("s3exporter_watch_synced{resource=\"usage/pods\"}") != Some(1.0) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the pods are not listed");
             std::thread::sleep(Duration::from_millis(200));
         }
         exporter

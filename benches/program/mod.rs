@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,6 +13,8 @@ use serde_json::Value;
 /// A fake in a process of its own.
 pub struct Fake {
     child: Child,
+    /// It may say more.
+    _stdout: BufReader<ChildStdout>,
     pub endpoint: String,
 }
 
@@ -26,8 +28,9 @@ impl Fake {
     pub fn start(which: &str, args: &[&str]) -> Self {
         let mut child = Command::new(fakes()).arg(which).args(args).stdout(Stdio::piped()).spawn().expect("the fakes start");
         let mut endpoint = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut endpoint).expect("they say where they are");
-        Self { child, endpoint: endpoint.trim().to_owned() }
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        stdout.read_line(&mut endpoint).expect("they say where they are");
+        Self { child, _stdout: stdout, endpoint: endpoint.trim().to_owned() }
     }
 }
 
