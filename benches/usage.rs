@@ -59,7 +59,10 @@ fn main() {
     };
 
     let exporter = start("taken", &["--usage-roll-age=1h", "--usage-roll-bytes=3GiB"]);
-    println!("resident with {} pods known       {:>8.0} MiB   (target below 250)", NODES * PODS, exporter.memory("VmRSS"));
+    let resident = exporter.memory("VmRSS");
+    let per_pod = resident * 1_048_576.0 / (NODES * PODS) as f64;
+    println!("resident with {} pods known       {resident:>8.0} MiB   (target below 250)", NODES * PODS);
+    println!("  a pod, with all of the process       {per_pod:>8.0} bytes");
     let cpu = exporter.cpu();
     let (taken, seconds) = send(&exporter.address, &bodies, Duration::from_secs(20), None);
     let rate = taken as f64 / seconds;
