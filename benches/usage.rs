@@ -8,6 +8,7 @@
 mod program;
 
 use std::fs::File;
+use std::hint::black_box;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fakes::kube_api::Population;
+use kube_s3_exporter::usage::payload;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use self::program::{Exporter, Fake, headline};
+use self::program::{Exporter, Fake, headline, percentile};
 
 const PODS: usize = 110;
 const NODES: usize = 1_364;
@@ -40,6 +42,15 @@ fn main() {
     let s3 = Fake::start("s3-memory", &["--bucket", "usage"]);
     let bodies = bodies();
     println!("{NODES} nodes of {PODS} pods, {} bytes a report, {SENDERS} senders\n", bodies[0].len());
+
+    println!(
+        "reading a report: to see that it is one  {:>6.0} us",
+        microseconds(|| payload::check(black_box(&bodies[0])).unwrap().pods)
+    );
+    println!(
+        "  and to keep what it says               {:>6.0} us",
+        microseconds(|| payload::read(black_box(&bodies[0])).unwrap().report.pods.len())
+    );
 
     let start = |journal: &str, more: &[&str]| {
         let journal = folder.path().join(journal);
@@ -100,6 +111,18 @@ fn main() {
         "resident at most                       {:>8.0} MiB   (of which the pods are those above)",
         exporter.memory("VmHWM")
     );
+}
+
+/// How long something takes: the median of a thousand runs.
+fn microseconds(work: impl Fn() -> usize) -> f64 {
+    let mut times: Vec<f64> = (0..1_000)
+        .map(|_| {
+            let begun = Instant::now();
+            assert_eq!(work(), PODS);
+            begun.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    percentile(&mut times, 0.5)
 }
 
 /// What each node reports, with a timestamp of a fixed width to be replaced.
