@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::fragment::Fragment;
 pub use self::ingest::{Document, IngestHandler};
 pub use self::jobs::{JobHandler, JobRequest};
-pub use self::listener::{CONNECTIONS, MOST_CONNECTIONS, bind, is_address, serve};
+pub use self::listener::{CONNECTIONS, MOST_CONNECTIONS, Peer, bind, is_address, serve};
 use self::metrics::ScrapeMetrics;
 
 /// What a subsystem shows of itself.

@@ -14,6 +14,7 @@
 mod auth;
 mod board;
 pub mod collect;
+mod complaints;
 mod config;
 pub mod facts;
 pub mod index;
@@ -97,7 +98,8 @@ pub fn build(
     let (index, mut tasks) = index::watch(kube, config.retention(), config.keep, watch, clock, config.debug_k8s_api, stop)?;
     let (journal, ended) = Journal::open(&config.journal_dir, config.journal_budget, clock.clone(), journal_metrics.clone())?;
     let (waiting, _) = journal.unsealed();
-    tracing::info!(folder = %journal.folder().display(), id = journal.id(), reports = waiting.entries, seals = journal.seals().len(), "the journal is open");
+    let (folder, id, seals) = (journal.folder().display(), journal.id(), journal.seals().len());
+    tracing::info!(%folder, id, reports = waiting.entries, seals, bucket = config.store.location(), "the journal is open");
     let ingest = Ingest::new(journal.clone(), auth, config.body_limit, IngestMetrics::register(registry)?, clock.clone());
     let ingest = Arc::new(ingest);
     let sealer = Sealer {

@@ -24,7 +24,7 @@ pub(super) struct CollectArgs {
     #[arg(long)]
     once: bool,
 
-    /// Where reports go, such as https://usage.example.com/metrics; /metrics where no path is given [env: PUSH_ENDPOINT].
+    /// Where reports go, such as `https://usage.example.com/metrics`; /metrics where no path is given [env: PUSH_ENDPOINT].
     #[arg(long, value_name = "URL", help_heading = "Reports")]
     push_endpoint: Option<String>,
     /// File of PEM certificates to trust there beside the system's [env: PUSH_CA].

@@ -80,7 +80,9 @@ fn blank_below(value: &mut Value) {
             for (name, value) in members.iter_mut() {
                 match (name.as_str(), &mut *value) {
                     (LAST_APPLIED, value) => *value = BLANKED.into(),
-                    ("env", Value::Array(variables)) => {
+                    // Headers of probes log in, and drivers of volumes have keys.
+                    ("volumeAttributes", value) => blank_members(value),
+                    ("env" | "httpHeaders", Value::Array(variables)) => {
                         variables.iter_mut().filter_map(Value::as_object_mut).for_each(blank_variable);
                     }
                     (_, value) => blank_below(value),
@@ -208,9 +210,11 @@ mod tests {
     fn nothing_secret_is_shown() {
         let env = || json!([{"name": "A", "value": "hunter2"}, {"name": "B", "valueFrom": {"secretKeyRef": {"key": "k"}}}, {"name": "C"}]);
         let containers = || json!([{"name": "c", "env": env(), "args": ["--shown"]}]);
+        let probe = json!({"httpGet": {"httpHeaders": [{"name": "Authorization", "value": "hunter2"}]}});
         let object = json!({
             "metadata": {"name": "p", "annotations": {LAST_APPLIED: "hunter2", "kept": "shown"}},
             "spec": {
+                "probe": probe, "volumes": [{"csi": {"volumeAttributes": {"key": "hunter2"}}}],
                 "containers": containers(), "initContainers": containers(), "ephemeralContainers": containers(),
                 "template": {"metadata": {"annotations": {LAST_APPLIED: "hunter2"}}, "spec": {"containers": containers()}},
             },
@@ -220,7 +224,7 @@ mod tests {
         assert!(
             !shown.contains("hunter2") && shown.matches("--shown").count() == 4 && shown.matches("secretKeyRef").count() == 4
         );
-        assert_eq!(shown.matches(BLANKED).count(), 6);
+        assert_eq!(shown.matches(BLANKED).count(), 8);
         // The index is not told less than without a log.
         assert_eq!((pod.name(), pod.slim.annotations.len()), ("p", 2));
         let mut secret = json!({"data": {"a": "aHVudGVyMg=="}, "stringData": {"b": "hunter2"}, "type": "Opaque"});

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 
 /// Connections at once; a Prometheus needs one.
 pub const CONNECTIONS: usize = 512;
@@ -30,6 +33,10 @@ const LIFETIME: Duration = Duration::from_secs(60);
 const LAST_ANSWER: Duration = Duration::from_secs(90);
 /// For the answers in progress when the process comes to its end: a Prometheus' usual patience.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Who is at the other end of the connection; an extension of each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// True for what [`bind`] takes, as far as that can be seen.
 pub fn is_address(address: &str) -> bool {
@@ -77,8 +84,8 @@ pub async fn serve(listener: TcpListener, routes: Router, connections: usize, st
         loop {
             let permit = Arc::clone(&connections).acquire_owned().await?;
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    let connection = serve_connection(stream, routes.clone(), stop.clone());
+                Ok((stream, peer)) => {
+                    let connection = serve_connection(stream, Peer(peer), routes.clone(), stop.clone());
                     open.spawn(async move {
                         connection.await;
                         drop(permit);
@@ -99,7 +106,11 @@ pub async fn serve(listener: TcpListener, routes: Router, connections: usize, st
 }
 
 /// Serves one connection to its end, which comes within [`LIFETIME`] and [`LAST_ANSWER`], and within [`DRAIN`] of the stop.
-async fn serve_connection(stream: TcpStream, routes: Router, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, peer: Peer, routes: Router, stop: CancellationToken) {
+    let routes = routes.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)));

@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::index::Keep;
 use super::journal::Roll;
-use super::key::{Prefix, PrefixError};
-use crate::aws::{S3Options, S3OptionsError};
-use crate::size::optional_bytes;
+use super::key::Prefix;
+use crate::aws::S3Options;
+use crate::size::{humanize, optional_bytes};
 use crate::store::Store;
 use crate::time::optional_duration;
 
@@ -26,15 +26,15 @@ const DEFAULT_AUDIENCE: &str = "kube-s3-exporter";
 pub enum UsageConfigError {
     /// `S3_BUCKET` would mean two buckets.
     #[error(
-        "usage.bucket (--usage-bucket, S3EXPORTER_USAGE_BUCKET) is needed where the export is on too, since S3_BUCKET is the bucket of the export"
+        "usage.bucket (--usage-bucket, S3EXPORTER_USAGE_BUCKET) is needed where the export is on too: S3_BUCKET would mean the bucket of the export"
     )]
     AmbiguousBucket,
     /// The bucket, or how it is reached.
     #[error("usage.bucket: {0}")]
-    Bucket(#[from] S3OptionsError),
+    Bucket(String),
     /// What keys begin with.
     #[error("usage.prefix (S3_PREFIX): {0}")]
-    Prefix(#[from] PrefixError),
+    Prefix(String),
     /// A number that must be above zero.
     #[error("usage.{0} must be above zero")]
     Zero(&'static str),
@@ -45,8 +45,14 @@ pub enum UsageConfigError {
     #[error("usage.address: `{0}` is no address to listen on; write HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")]
     Address(String),
     /// A journal that is full before a file is.
-    #[error("usage.journal_budget must not be below usage.roll_bytes: the journal would be full before a file is begun")]
-    Budget,
+    #[error(
+        "usage.journal_budget (--usage-journal-budget), {0}, must not be below usage.roll_bytes (--usage-roll-bytes), {1}: the journal would be full \
+         before a file is begun"
+    )]
+    Budget(String, String),
+    /// Settings that nobody asks for.
+    #[error("usage is set up, but not switched on: add --usage or usage.enabled, or set that to false")]
+    NotSwitchedOn,
     /// Two ways to tell senders.
     #[error("usage.auth: `token_file` and `token_review` exclude each other")]
     TwoWays,
@@ -184,13 +190,22 @@ impl UsageSection {
         }
     }
 
+    /// Whether anything is set that means usage and nothing else.
+    fn is_set_up(&self) -> bool {
+        let texts = self.address.is_some() || self.bucket.is_some() || self.journal_dir.is_some();
+        let sizes =
+            [self.journal_budget, self.roll_bytes, self.body_limit].iter().any(Option::is_some) || self.roll_age.is_some();
+        texts || sizes || self.auth.token_file.is_some() || self.auth.token_review.is_some()
+    }
+
     /// Checks the section and fills in the defaults; `None` while it is switched off. `export` tells whether the export is on.
     ///
     /// # Errors
     /// With the first setting that cannot be used.
     pub fn resolve(self, s3: &S3Options, export: bool) -> Result<Option<UsageConfig>, UsageConfigError> {
         if !self.enabled.unwrap_or(false) {
-            return Ok(None);
+            let forgotten = self.enabled.is_none() && self.is_set_up();
+            return if forgotten { Err(UsageConfigError::NotSwitchedOn) } else { Ok(None) };
         }
         if let Some(address) = self.address.as_ref().filter(|address| !crate::server::is_address(address)) {
             return Err(UsageConfigError::Address(address.clone()));
@@ -209,12 +224,13 @@ impl UsageSection {
         }
         let journal_budget = above_zero("journal_budget", self.journal_budget, 4 << 30)? as u64;
         if journal_budget < roll.bytes {
-            return Err(UsageConfigError::Budget);
+            return Err(UsageConfigError::Budget(humanize(journal_budget), humanize(roll.bytes)));
         }
         Ok(Some(UsageConfig {
             address: self.address,
-            store: Store::open(s3, &bucket)?,
-            prefix: Prefix::parse(self.prefix.as_deref().unwrap_or(DEFAULT_PREFIX))?,
+            store: Store::open(s3, &bucket).map_err(|error| UsageConfigError::Bucket(error.to_string()))?,
+            prefix: Prefix::parse(self.prefix.as_deref().unwrap_or(DEFAULT_PREFIX))
+                .map_err(|error| UsageConfigError::Prefix(error.to_string()))?,
             cluster_name: self.cluster_name.filter(|name| !name.is_empty()),
             journal_dir: self.journal_dir.unwrap_or_else(|| DEFAULT_JOURNAL.into()),
             journal_budget,
@@ -282,6 +298,11 @@ mod tests {
     #[test]
     fn it_is_off_unless_it_is_switched_on() {
         assert!(UsageSection::default().resolve(&S3Options::default(), true).unwrap().is_none());
+        let forgotten = UsageSection { address: Some(":8888".into()), ..Default::default() };
+        assert!(
+            forgotten.clone().resolve(&S3Options::default(), false).is_err_and(|error| error.to_string().contains("--usage"))
+        );
+        assert!(UsageSection { enabled: Some(false), ..forgotten }.resolve(&S3Options::default(), false).unwrap().is_none());
         let config = resolve(false, |_| ()).unwrap().unwrap();
         assert_eq!((config.roll.bytes, config.roll.age.as_secs(), config.journal_budget), (128 << 20, 300, 4 << 30));
         let shortest = resolve(false, |section| section.roll_age = Some(SHORTEST_AGE));

@@ -120,7 +120,7 @@ pub struct KnownPod {
     pub labels: Arc<[Arc<str>]>,
     /// `k=v`, sorted.
     pub annotations: Arc<[Arc<str>]>,
-    /// Its claims, as far as they exist.
+    /// Its claims.
     pub claims: Claims,
 }
 

@@ -18,11 +18,13 @@ use zstd::bulk::Compressor;
 
 use super::auth::{Auth, Denied};
 use super::board::Board;
+use super::complaints::Complaints;
 use super::journal::{AppendError, Appended, Journal, NewEntry, ReportId};
 use super::metrics::IngestMetrics;
 use super::packing::{Packing, UnpackError};
 use super::payload::{self, Checked, RejectionKind};
 use super::report::DeadLetter;
+use crate::server::Peer;
 use crate::time::Clock;
 
 /// For a body, once there is room for it.
@@ -58,6 +60,7 @@ pub struct Ingest {
     /// For bodies that are [`LARGE`].
     readers: Semaphore,
     packers: Mutex<Vec<Compressor<'static>>>,
+    complaints: Complaints,
 }
 
 /// Why a report is not taken.
@@ -144,12 +147,14 @@ impl Ingest {
             held: Held::new(body_limit),
             readers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             packers: Mutex::default(),
+            complaints: Complaints::default(),
         }
     }
 
     /// Answers a request.
     pub async fn respond(&self, request: Request) -> Response {
         let begun = Instant::now();
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
         let (outcome, response) = match self.take(request).await {
             Ok((appended, prepared)) => {
                 let outcome = match appended {
@@ -157,11 +162,18 @@ impl Ingest {
                     Some(Appended::Repeated) => "repeated",
                     None => "empty",
                 };
+                if prepared.rejected.count > 0 {
+                    let reason = format!("{} entries of node {} cannot be used", prepared.rejected.count, prepared.node);
+                    self.complaints.about("rejected_entries", peer, None, &reason);
+                }
                 self.count(outcome, &prepared);
                 self.metrics.duration.observe(begun.elapsed().as_secs_f64());
                 (outcome, Json(accepted(&prepared.rejected)).into_response())
             }
-            Err(refusal) => (refusal.outcome, refused(&refusal)),
+            Err(refusal) => {
+                self.complaints.about(refusal.outcome, peer, refusal.field.as_deref(), &refusal.reason);
+                (refusal.outcome, refused(&refusal))
+            }
         };
         self.metrics.reports.with_label_values(&[outcome]).inc();
         response
@@ -323,7 +335,8 @@ fn not_appended(error: &AppendError) -> Refusal {
     match error {
         AppendError::Full => Refusal::later("full", 30, error.to_string()),
         AppendError::Busy => Refusal::later("unavailable", 1, error.to_string()),
-        AppendError::Failed(_) => Refusal::later("unavailable", 10, error.to_string()),
+        // The reason is about the server, and in its log.
+        AppendError::Failed(_) => Refusal::later("unavailable", 10, "the journal cannot be written"),
     }
 }
 

@@ -101,13 +101,13 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// A claim that nobody has seen yet is not counted, and of one that is not bound yet no volume.
+    /// A claim that nobody has seen yet has a name and no size, and one that is not bound yet no volume.
     fn claims(&self, pod: &PodEntry) -> Claims {
         let mut claims = Claims::default();
         let (mut volumes, mut classes) = (BTreeSet::new(), BTreeSet::new());
         for name in &pod.claims {
-            let Some(claim) = self.index.claim(&pod.namespace, name) else { continue };
             claims.names.push(Arc::clone(name));
+            let Some(claim) = self.index.claim(&pod.namespace, name) else { continue };
             claims.storage_bytes = claims.storage_bytes.saturating_add(claim.bytes);
             classes.extend(claim.class.clone());
             volumes.extend(claim.volume.as_deref().and_then(|volume| self.index.ebs_volume(volume)).cloned());

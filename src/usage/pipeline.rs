@@ -108,7 +108,8 @@ impl Pipeline {
                     None => return Ok(()),
                     Some(Ok(())) => self.progress.change(|troubles| troubles.last_upload = Some(self.clock.now())),
                     Some(Err(error)) => {
-                        tracing::error!(%error, first = seal.first, last = seal.last, "a seal could not be sent; it stays in the journal");
+                        let (bucket, first, last) = (self.uploader.store.location(), seal.first, seal.last);
+                        tracing::error!(%error, bucket, first, last, "files could not be uploaded; they stay in the journal and are tried again");
                         failures.push(error.to_string());
                         *failed.entry(seal.first).or_default() += 1;
                         away += u32::from(matches!(error, UploadError::Store(_)));
@@ -184,6 +185,9 @@ pub(super) async fn journal(
     ingest.drain().await;
     users.close();
     users.wait().await;
+    let ((waiting, _), seals) = (ingest.journal.unsealed(), ingest.journal.seals().len());
     spawn_blocking(move || ingest.journal.close()).await?;
-    ended.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the journal's writer died")))
+    ended.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the journal's writer died")))?;
+    tracing::info!(reports = waiting.entries, seals, "the journal is closed; what is in it waits for the next start");
+    Ok(())
 }

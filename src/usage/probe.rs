@@ -7,15 +7,21 @@ use super::config::{AuthConfig, UsageConfig};
 use super::index;
 use crate::k8s::TokenReviews;
 
-/// No object has this name.
+/// No object is below this name.
 const NOTHING: &str = "_check";
 
 /// Tries the Kubernetes API, the bucket, the journal's folder and what tells senders: a line for each that works or does not.
 pub async fn probe(config: &UsageConfig, kube: &kube::Config) -> Vec<Result<String, String>> {
     let mut lines = index::check(kube).await;
-    lines.push(match config.store.get(NOTHING).await {
-        Ok(_) => Ok(format!("the bucket for usage answers at {}", config.store.location())),
-        Err(error) => Err(format!("the bucket for usage at {}: {error}", config.store.location())),
+    lines.push(match config.store.list(NOTHING).await {
+        Ok(_) => Ok(format!(
+            "the bucket for usage at {} can be read; whether it can be written was not tried",
+            config.store.location()
+        )),
+        Err(error) => {
+            let reason = error.to_string();
+            Err(format!("the bucket for usage at {}: {}", config.store.location(), reason.trim_start_matches("_check: ")))
+        }
     });
     lines.push(folder(&config.journal_dir));
     match &config.auth {
@@ -29,10 +35,12 @@ pub async fn probe(config: &UsageConfig, kube: &kube::Config) -> Vec<Result<Stri
     lines
 }
 
+/// Nothing is left behind: of a folder that is to be made, that above it is tried.
 fn folder(folder: &Path) -> Result<String, String> {
-    let tried = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
-    match tried {
-        Ok(_) => Ok(format!("the journal can be written in {}", folder.display())),
+    let there = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
+    match tempfile::tempfile_in(there) {
+        Ok(_) if there == folder => Ok(format!("the journal can be written in {}", folder.display())),
+        Ok(_) => Ok(format!("the folder of the journal, {}, can be made", folder.display())),
         Err(error) => Err(format!("the journal cannot be written in {}: {error}", folder.display())),
     }
 }

@@ -56,10 +56,11 @@ impl Uploader {
                 Err(_) => "failed",
             };
             self.metrics.uploads.with_label_values(&[label]).inc();
-            outcome?;
+            let found = outcome?;
             self.metrics.uploaded_bytes.inc_by(file.bytes);
             self.metrics.last_upload.set(self.clock.unix_seconds());
-            tracing::info!(key = file.key, rows = file.rows, bytes = file.bytes, "uploaded");
+            let done = if matches!(found, Found::Sent) { "uploaded" } else { "it is in the bucket already" };
+            tracing::info!(key = file.key, rows = file.rows, bytes = file.bytes, kind = ?file.kind, "{done}");
         }
         let (journal, finished) = (self.journal.clone(), seal.clone());
         let finished = spawn_blocking(move || journal.finish(&finished)).await;

@@ -99,7 +99,7 @@ fn a_pod_is_joined_with_its_workload_and_its_claims() {
     assert_eq!((known.workload_kind.as_deref(), known.workload_name.as_deref()), (Some("Deployment"), Some("web")));
     assert_eq!((known.requests.cpu_millicores, known.limits.memory_bytes), (100, 1 << 30));
     assert_eq!((texts(&known.labels), texts(&known.annotations)), (vec!["app=web"], vec!["team=a"]));
-    assert_eq!(texts(&known.claims.names), ["data", "in-tree", "nfs", "web-1-scratch"]);
+    assert_eq!(texts(&known.claims.names), ["data", "in-tree", "missing", "nfs", "web-1-scratch"]);
     assert_eq!(known.claims.storage_bytes, 13 << 30);
     assert_eq!(texts(&known.claims.aws_volume_ids), ["vol-0", "vol-1"]);
     assert_eq!(texts(&known.claims.storage_classes), ["gp2", "gp3", "nfs"]);
