@@ -66,6 +66,9 @@ impl Sender {
             let wait = match self.send(&report).await {
                 Retry::Never => {
                     self.queue.remove(&report);
+                    if backoff > FIRST_BACKOFF {
+                        tracing::info!(queued = self.queue.size().0, "the receiver answers again");
+                    }
                     backoff = FIRST_BACKOFF;
                     if self.queue.size().0 == 0 { Duration::ZERO } else { jitter(BETWEEN) }
                 }
