@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::tables::Amount;
 
-/// Rows that become one file at most, which bounds the memory that a seal needs to 100 MB. A thousand nodes have fewer in five minutes.
+/// Rows that become one file at most, which bounds the memory that a seal needs to about 250 MB. A thousand nodes have fewer in five minutes.
 const MOST_ROWS: u64 = 5 << 18;
 /// Bytes of reports, unpacked, that become one file at most: what they say bounds the texts of a seal. The rows above have half of it.
 const MOST_LENGTH: u64 = 640 << 20;
