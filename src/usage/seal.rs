@@ -125,7 +125,7 @@ impl<'a> Draft<'a> {
         let Range { first, last, .. } = self.range;
         let mut from = first;
         while from <= last {
-            let read = self.sealer.journal.read(from, READ_BYTES)?;
+            let (before, read) = (from, self.sealer.journal.read(from, READ_BYTES)?);
             for (number, bytes) in read.into_iter().take_while(|(number, _)| *number <= last) {
                 // No number is left out, or something is wrong with the journal that a file must not hide.
                 anyhow::ensure!(number == from, "the journal has no entry {from}, but {number}");
@@ -136,7 +136,7 @@ impl<'a> Draft<'a> {
                     Err(reason) => self.put_aside(number, &bytes, &reason)?,
                 }
             }
-            anyhow::ensure!(from > first, "the journal has no entry {first}");
+            anyhow::ensure!(from > before, "the journal has no entry {from}");
         }
         Ok(())
     }
