@@ -213,7 +213,7 @@ impl Ingest {
         // It was for whatever might come.
         let spare = held.num_permits().saturating_sub(kib(entry.bytes.len()) as usize);
         drop(held.split(spare));
-        match timeout(JOURNAL_DEADLINE, self.journal.append_keeping(entry, Some(held))).await {
+        match timeout(JOURNAL_DEADLINE, self.journal.append(entry, Some(held))).await {
             Ok(appended) => Ok((Some(appended.map_err(|error| not_appended(&error))?), prepared)),
             // It may be written nevertheless, and is then taken as repeated.
             Err(_) => Err(not_appended(&AppendError::Busy)),

@@ -132,19 +132,12 @@ impl Journal {
         self.inner.folder.join(inner::SEALED)
     }
 
-    /// Adds a report; once this returns it is on disk.
+    /// Adds a report; once this returns it is on disk. `keep`, what the memory of the entry was asked for with, goes with it, also where whoever
+    /// waits for this leaves.
     ///
     /// # Errors
     /// When it is not, as far as can be told.
-    pub async fn append(&self, entry: NewEntry) -> Result<Appended, AppendError> {
-        self.append_keeping(entry, None).await
-    }
-
-    /// The same; `keep`, what the memory of the entry was asked for with, goes with it, also where whoever waits for this leaves.
-    ///
-    /// # Errors
-    /// As [`Journal::append`].
-    pub async fn append_keeping(&self, entry: NewEntry, keep: Option<OwnedSemaphorePermit>) -> Result<Appended, AppendError> {
+    pub async fn append(&self, entry: NewEntry, keep: Option<OwnedSemaphorePermit>) -> Result<Appended, AppendError> {
         if self.is_full() {
             return Err(AppendError::Full);
         }
@@ -256,9 +249,8 @@ impl Journal {
     }
 }
 
-/// The bytes of a new entry. See [`Entry::bytes`].
 impl NewEntry {
-    /// An entry for a body that is packed as told and has `length` bytes once unpacked.
+    /// An entry for a body that is packed as told and has `length` bytes once unpacked. See [`Entry::bytes`].
     pub fn new(id: ReportId, taken_at: i64, rows: u32, packing: super::packing::Packing, length: u32, body: &[u8]) -> Self {
         Self { id, bytes: Entry::bytes(taken_at, rows, packing, length, body) }
     }

@@ -282,10 +282,16 @@ pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Makes a folder, and its name last.
+/// Makes a folder, and its name and that of the folder around it last.
 fn create_folder(folder: &Path) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
-    folder.ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty()).try_for_each(sync_folder)
+    let around = folder.ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty());
+    around.map(sync_folder).find(|synced| synced.as_ref().is_err_and(|error| !is_foreign(error))).unwrap_or(Ok(()))
+}
+
+/// A folder that we may pass through and not read is not one that we have made.
+fn is_foreign(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::PermissionDenied
 }
 
 /// Makes a store, under its name only when it is complete: a file that was being made when the program was killed is no store that is damaged.

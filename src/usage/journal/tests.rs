@@ -13,6 +13,12 @@ use crate::usage::packing::Packing;
 
 const HOUR: i64 = 3_600_000;
 
+impl Journal {
+    async fn add(&self, entry: NewEntry) -> Result<Appended, AppendError> {
+        self.append(entry, None).await
+    }
+}
+
 struct World {
     folder: TempDir,
     now: Arc<AtomicI64>,
@@ -89,14 +95,14 @@ async fn what_was_taken_is_there_again_under_the_same_name() {
     let id = journal.id().to_owned();
     assert_eq!(id.len(), 16);
     for report in ["a", "b"] {
-        assert_eq!(journal.append(world.entry(report, 10)).await, Ok(Appended::Added));
+        assert_eq!(journal.add(world.entry(report, 10)).await, Ok(Appended::Added));
     }
     assert!(matches!(world.try_open(), Err(JournalError::InUse(_))));
     closed((journal, ended)).await;
     let (journal, _ended) = world.open();
     assert_eq!((journal.id(), numbers(&journal)), (id.as_str(), vec![1, 2]));
     assert_eq!(journal.unsealed().0.entries, 2);
-    assert_eq!(journal.append(world.entry("c", 10)).await, Ok(Appended::Added));
+    assert_eq!(journal.add(world.entry("c", 10)).await, Ok(Appended::Added));
     assert_eq!(numbers(&journal), [1, 2, 3]);
 }
 
@@ -104,7 +110,7 @@ async fn what_was_taken_is_there_again_under_the_same_name() {
 async fn a_report_that_comes_again_within_a_day_is_dropped() {
     let world = World::new();
     let (journal, ended) = world.open();
-    let repeated = |journal: Journal, entry| async move { journal.append(entry).await };
+    let repeated = |journal: Journal, entry| async move { journal.add(entry).await };
     let entry = || NewEntry { id: ReportId::new("n", "t", 1_000 * HOUR * 1_000), ..world.entry("", 10) };
     assert_eq!(repeated(journal.clone(), entry()).await, Ok(Appended::Added));
     assert_eq!(repeated(journal.clone(), entry()).await, Ok(Appended::Repeated));
@@ -129,7 +135,7 @@ async fn a_report_that_comes_again_within_a_day_is_dropped() {
 async fn reports_that_come_together_share_a_transaction_and_repeats_among_them_are_seen() {
     let world = World::new();
     let (journal, _ended) = world.open();
-    let appends = (0..200).map(|at| journal.append(world.entry(&format!("{}", at / 2), 10)));
+    let appends = (0..200).map(|at| journal.add(world.entry(&format!("{}", at / 2), 10)));
     let appended = futures::future::join_all(appends).await;
     assert_eq!(appended.iter().filter(|one| **one == Ok(Appended::Added)).count(), 100);
     assert_eq!(appended.iter().filter(|one| **one == Ok(Appended::Repeated)).count(), 100);
@@ -142,25 +148,25 @@ async fn a_full_journal_takes_nothing_until_it_is_emptied() {
     let world = World::new();
     let (journal, _ended) = world.open();
     for report in ["a", "b"] {
-        assert_eq!(journal.append(world.entry(report, 600_000)).await, Ok(Appended::Added));
+        assert_eq!(journal.add(world.entry(report, 600_000)).await, Ok(Appended::Added));
     }
-    assert_eq!(journal.append(world.entry("c", 10)).await, Err(AppendError::Full));
+    assert_eq!(journal.add(world.entry("c", 10)).await, Err(AppendError::Full));
     let sealed = seal(&journal);
     journal.record(&sealed).unwrap();
-    assert_eq!(journal.append(world.entry("c", 10)).await, Err(AppendError::Full), "what is sealed is not in the bucket");
+    assert_eq!(journal.add(world.entry("c", 10)).await, Err(AppendError::Full), "what is sealed is not in the bucket");
     journal.finish(&sealed).unwrap();
     assert_eq!((journal.live_bytes(), fs::read_dir(journal.sealed_folder()).unwrap().count()), (0, 0));
-    assert_eq!(journal.append(world.entry("c", 10)).await, Ok(Appended::Added));
+    assert_eq!(journal.add(world.entry("c", 10)).await, Ok(Appended::Added));
 }
 
 #[tokio::test]
 async fn seals_survive_and_files_of_nobody_do_not() {
     let world = World::new();
     let (journal, ended) = world.open();
-    journal.append(world.entry("a", 10)).await.unwrap();
+    journal.add(world.entry("a", 10)).await.unwrap();
     let sealed = seal(&journal);
     journal.record(&sealed).unwrap();
-    journal.append(world.entry("b", 10)).await.unwrap();
+    journal.add(world.entry("b", 10)).await.unwrap();
     // Of a seal that was not recorded.
     fs::write(journal.sealed_folder().join("2-2-0.parquet.part"), "half").unwrap();
     closed((journal, ended)).await;
@@ -179,7 +185,7 @@ async fn disk_space_is_given_back() {
     let world = World::new();
     let (journal, _ended) = world.open();
     for round in 0..20 {
-        let entries = (0..9).map(|at| journal.append(world.entry(&format!("{round} {at}"), 100_000)));
+        let entries = (0..9).map(|at| journal.add(world.entry(&format!("{round} {at}"), 100_000)));
         assert!(futures::future::join_all(entries).await.iter().all(|one| *one == Ok(Appended::Added)));
         let sealed = Seal { files: Vec::new(), ..seal(&journal) };
         journal.record(&sealed).unwrap();
@@ -201,7 +207,7 @@ async fn no_entry_belongs_to_two_seals_and_none_is_left_out() {
     let world = World::new();
     let (journal, _ended) = world.open();
     for report in ["a", "b", "c"] {
-        journal.append(world.entry(report, 10)).await.unwrap();
+        journal.add(world.entry(report, 10)).await.unwrap();
     }
     let all = seal(&journal);
     let refused =
@@ -224,10 +230,10 @@ async fn a_journal_that_was_never_finished_is_begun_anew_and_another_one_is_not_
     let world = World::new();
     fs::write(world.folder.path().join("journal.redb.new"), "half").unwrap();
     let (journal, ended) = world.open();
-    journal.append(world.entry("a", 10)).await.unwrap();
+    journal.add(world.entry("a", 10)).await.unwrap();
     // The disk goes and comes back without it, or as another.
     journal.inner.shut("the disk failed".to_owned());
-    assert!(matches!(journal.append(world.entry("b", 10)).await, Err(AppendError::Failed(_))));
+    assert!(matches!(journal.add(world.entry("b", 10)).await, Err(AppendError::Failed(_))));
     fs::rename(world.store(), world.folder.path().join("old")).unwrap();
     assert!(journal.inner.reopen().is_err() && !world.store().exists());
     let other = World::new();
@@ -246,7 +252,7 @@ async fn a_damaged_store_is_told_and_never_a_panic() {
     let world = World::new();
     let opened = world.open();
     for at in 0..50 {
-        opened.0.append(world.entry(&at.to_string(), 5_000)).await.unwrap();
+        opened.0.add(world.entry(&at.to_string(), 5_000)).await.unwrap();
     }
     let sent = opened.0.read(0, usize::MAX).unwrap();
     closed(opened).await;
@@ -269,7 +275,7 @@ async fn a_damaged_store_is_told_and_never_a_panic() {
                         Err(_) => damaged_entries += 1,
                     }
                 }
-                match journal.append(world.entry("new", 10)).await {
+                match journal.add(world.entry("new", 10)).await {
                     Ok(_) | Err(AppendError::Failed(_)) => {}
                     other => panic!("{other:?}"),
                 }
